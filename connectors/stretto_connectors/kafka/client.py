@@ -1,0 +1,74 @@
+"""Options of every Kafka client, and its errors in words."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient
+
+from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
+from stretto_schemas.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+
+def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """librdkafka options from the settings. Raises SettingsError when no broker is named."""
+    if not kafka.bootstrap:
+        raise SettingsError(
+            "no Kafka broker is named", expected="host:port", fix="set `bootstrap` in section [kafka], or STRETTO_KAFKA__BOOTSTRAP"
+        )
+    options: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap,
+        "client.id": client_id,
+        "security.protocol": kafka.security_protocol,
+        "logger": logging.getLogger("librdkafka"),
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        "error_cb": _note,
+        "socket.nagle.disable": True,
+        "enable.metrics.push": False,
+    }
+    if kafka.sasl_mechanism:
+        secret = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
+        options |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.sasl_username, "sasl.password": secret}
+    return options | kafka.options
+
+
+def _note(error: confluent_kafka.KafkaError) -> None:
+    """Connection trouble heals by itself inside librdkafka; what does not comes back as an exception of the call."""
+    log.debug("kafka client: %s", error.str())
+
+
+def admin(kafka: KafkaSettings, client_id: str = "stretto-admin") -> AdminClient:
+    """An admin client; it connects at the first call."""
+    return AdminClient(client_options(kafka, client_id))
+
+
+def explain(error: confluent_kafka.KafkaException, kafka: KafkaSettings, doing: str) -> StrettoError:
+    """Kafka's refusal in words. What may heal by waiting is Unreachable, retryable."""
+    cause = error.args[0] if error.args else None
+    if not isinstance(cause, confluent_kafka.KafkaError):
+        return Unreachable(f"Kafka at {kafka.bootstrap} failed while {doing}: {error}")
+    if cause.code() in _AUTH:
+        return SettingsError(
+            f"Kafka at {kafka.bootstrap} refused while {doing}: {cause.str()}",
+            fix="grant the rights listed in docs/security.md, or correct sasl_username and sasl_password",
+        )
+    return Unreachable(
+        f"Kafka at {kafka.bootstrap} does not answer while {doing}: {cause.str()}",
+        fix="start the broker, or correct `bootstrap` in section [kafka]; this is tried again",
+    )
+
+
+_AUTH = {
+    confluent_kafka.KafkaError.SASL_AUTHENTICATION_FAILED,
+    confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    confluent_kafka.KafkaError.GROUP_AUTHORIZATION_FAILED,
+    confluent_kafka.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    confluent_kafka.KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    confluent_kafka.KafkaError._AUTHENTICATION,
+}
+

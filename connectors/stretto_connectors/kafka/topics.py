@@ -1,0 +1,71 @@
+"""Topics: made with settings that last, never by the broker's auto-create."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stretto_connectors.kafka.client import explain
+from stretto_schemas.settings import KafkaSettings
+
+TIMEOUT_S = 15.0
+
+
+def rows_config(kafka: KafkaSettings) -> dict[str, str]:
+    """Of a table's topic: no compaction, which would take rows out of frontiers."""
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(int(kafka.retention_hours * 3_600_000)),
+        "retention.bytes": "-1",
+        "max.message.bytes": str(kafka.max_message_bytes),
+        "min.insync.replicas": str(kafka.min_insync_replicas),
+        "message.timestamp.type": "CreateTime",
+    }
+
+
+def frontiers_config(kafka: KafkaSettings) -> dict[str, str]:
+    """Of the transactions topic: it has no retention of its own."""
+    return rows_config(kafka) | {"retention.ms": "-1"}
+
+
+def compacted_config(kafka: KafkaSettings) -> dict[str, str]:
+    """Of topics that hold the newest state by key."""
+    return {
+        "cleanup.policy": "compact",
+        "max.message.bytes": str(kafka.max_message_bytes),
+        "min.insync.replicas": str(kafka.min_insync_replicas),
+    }
+
+
+def ensure_topics(
+    client: AdminClient, kafka: KafkaSettings, topics: Iterable[str], *, partitions: int, config: dict[str, str]
+) -> list[str]:
+    """Make those of `topics` that are missing; return the ones made. Raises Unreachable or SettingsError."""
+    wanted = [
+        NewTopic(topic, num_partitions=partitions, replication_factor=kafka.replication_factor, config=config)
+        for topic in topics
+    ]
+    made = []
+    for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT_S).items() if wanted else ():
+        try:
+            future.result(TIMEOUT_S)
+            made.append(topic)
+        except confluent_kafka.KafkaException as error:
+            if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
+                raise explain(error, kafka, f"making topic {topic}") from None
+    return made
+
+
+def partition_counts(client: AdminClient, kafka: KafkaSettings, prefix: str = "") -> dict[str, int]:
+    """Number of partitions of each topic whose name begins with `prefix`. Raises Unreachable."""
+    try:
+        metadata = client.list_topics(timeout=TIMEOUT_S)
+    except confluent_kafka.KafkaException as error:
+        raise explain(error, kafka, "listing topics") from None
+    return {
+        name: len(topic.partitions)
+        for name, topic in metadata.topics.items()
+        if name.startswith(prefix) and topic.error is None
+    }

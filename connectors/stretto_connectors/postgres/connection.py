@@ -1,0 +1,103 @@
+"""Sessions on PostgreSQL whose printed values do not depend on database or role settings."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+from pydantic import SecretStr
+
+from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
+
+log = logging.getLogger(__name__)
+
+SESSION = {
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "timezone": "UTC",
+    "lc_monetary": "C",
+    "xmloption": "content",
+    "search_path": "pg_catalog",
+    "row_security": "off",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": "0",
+}
+"""Sent as connection options, which win over what the database and the role set. With `row_security=off` a policy that
+would hide rows is an error instead of a silently partial copy."""
+
+KEEPALIVE = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+
+
+def connection_string(dsn: SecretStr, password: SecretStr | None, *, application: str, **more: str) -> str:
+    """Complete a DSN with the session's options. Raises SettingsError when it is empty or no DSN."""
+    text = dsn.get_secret_value()
+    if not text:
+        raise SettingsError(
+            f"{application} has no database to connect to",
+            expected="a libpq connection string or URI",
+            fix="set `dsn` in the settings' section [source] or [follower], or STRETTO_SOURCE__DSN / STRETTO_FOLLOWER__DSN",
+        )
+    try:
+        given = conninfo.conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        raise SettingsError(
+            "the DSN cannot be read", expected="host=... port=... user=... dbname=..., or postgresql://...", fix="correct `dsn`"
+        ) from None
+    session = {**SESSION, **{k: v for k, v in more.items() if k in ("synchronous_commit", "session_replication_role")}}
+    extra = {k: v for k, v in more.items() if k not in session}
+    options = " ".join(f"-c {key}={value}" for key, value in session.items())
+    merged: dict[str, Any] = {"connect_timeout": "10", **KEEPALIVE, **given}
+    merged |= {"application_name": application, "options": f"{given.get('options') or ''} {options}".strip(), **extra}
+    if password is not None:
+        merged["password"] = password.get_secret_value()
+    return conninfo.make_conninfo("", **merged)
+
+
+def where(dsn: SecretStr) -> str:
+    """`host:port/dbname` of a DSN for messages; never the password."""
+    try:
+        given = conninfo.conninfo_to_dict(dsn.get_secret_value())
+    except psycopg.ProgrammingError:
+        return "an unreadable DSN"
+    return f"{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', given.get('user', ''))}"
+
+
+def connect(
+    dsn: SecretStr, password: SecretStr | None = None, *, application: str, autocommit: bool = True, **more: str
+) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open a session. Raises Unreachable (a server that may come back) or SettingsError (a login that never works)."""
+    text = connection_string(dsn, password, application=application, **more)
+    try:
+        return psycopg.connect(text, autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        raise explain(error, where(dsn)) from None
+
+
+def explain(error: psycopg.Error, place: str) -> StrettoError:
+    """Turn libpq's refusal into what is wrong and what to do. What may heal by waiting is Unreachable, retryable."""
+    text = str(error).strip()
+    line = text.splitlines()[-1] if text else type(error).__name__
+    for needle, fix in _REFUSALS:
+        if needle in text:
+            return SettingsError(f"PostgreSQL at {place} refused the login: {line}", fix=fix)
+    return Unreachable(
+        f"PostgreSQL at {place} does not answer: {line}", fix="start it, or correct host and port in `dsn`; this is tried again"
+    )
+
+
+_REFUSALS = (
+    ("password authentication failed", "correct the user or password in `dsn`, or STRETTO_..._PASSWORD_FILE"),
+    ("no password supplied", "give a password: `password`, or STRETTO_..._PASSWORD_FILE"),
+    ("no pg_hba.conf entry", "let this host, user and database in by pg_hba.conf on the server"),
+    ("must be superuser or replication role", "grant it: alter role ... replication"),
+    ("permission denied to start WAL sender", "grant it: alter role ... replication"),
+    ('" does not exist', "correct the database or role in `dsn`, or create it"),
+    ("SSL", "set sslmode in `dsn` to what the server offers"),
+)
