@@ -1,0 +1,145 @@
+"""Reading the log: the newest frontiers, and the ends of partitions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import confluent_kafka
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from stretto_connectors.kafka.client import client_options, explain
+from stretto_schemas.errors import Halted, Unreachable
+from stretto_schemas.frontier import Frontier, Record, decode_record
+from stretto_schemas.settings import KafkaSettings
+
+TIMEOUT_S = 20.0
+FIRST_WINDOW = 256
+"""Records read at first when searching back; each further window is four times as large."""
+
+
+def consumer_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """Options of every consumer: committed records only, positions of our own, and no silent jump over a gap."""
+    return {
+        **client_options(kafka, client_id),
+        "group.id": client_id,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "fetch.queue.backoff.ms": 2,
+        "fetch.wait.max.ms": 500,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        "fetch.max.bytes": max(52_428_800, kafka.max_message_bytes),
+        "receive.message.max.bytes": max(52_428_800, kafka.max_message_bytes) + 1024 * 1024,
+        "check.crcs": False,
+    }
+
+
+def decode(value: bytes | None, topic: str, offset: int) -> Record:
+    """A record of the transactions topic. Raises Halted, naming the place, when it is none."""
+    try:
+        return decode_record(value or b"")
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Halted(
+            f"record {offset} of {topic} is no frontier: {error}",
+            expected="records written by capture only",
+            fix="give only capture's principal the right to write this topic; see docs/guarantees.md",
+        ) from None
+
+
+def read_range(kafka: KafkaSettings, topic: str, partition: int, start: int, end: int) -> Iterator[confluent_kafka.Message]:
+    """Committed records with `start <= offset < end`, in order. Raises Unreachable after a time without any answer."""
+    consumer = confluent_kafka.Consumer(
+        {**consumer_options(kafka, "stretto-scan"), "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, start)])
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            message = consumer.poll(0.5)
+            if message is None:
+                if time.monotonic() > deadline:
+                    raise Unreachable(f"Kafka at {kafka.bootstrap} sends no records of {topic}", fix="this is tried again")
+                continue
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return
+            if error is not None:
+                raise explain(KafkaException(error), kafka, f"reading {topic}")
+            if (message.offset() or 0) >= end:
+                return
+            deadline = time.monotonic() + TIMEOUT_S
+            yield message
+    finally:
+        consumer.close()
+
+
+def find_frontier(
+    kafka: KafkaSettings, topic: str, wanted: Callable[[Frontier], bool] = lambda _: True
+) -> tuple[Frontier, int] | None:
+    """The newest committed frontier that is `wanted`, with its offset; None when the topic holds none.
+
+    Control records and aborted ones may lie behind it, so the search goes back in growing windows.
+    """
+    low, high = watermarks(kafka, topic)
+    end, window = high, FIRST_WINDOW
+    while end > low:
+        start = max(low, end - window)
+        found: tuple[Frontier, int] | None = None
+        for message in read_range(kafka, topic, 0, start, end):
+            record = decode(message.value(), topic, message.offset() or 0)
+            if isinstance(record, Frontier) and wanted(record):
+                found = record, message.offset() or 0
+        if found is not None:
+            return found
+        end, window = start, window * 4
+    return None
+
+
+def watermarks(kafka: KafkaSettings, topic: str, partition: int = 0) -> tuple[int, int]:
+    """First offset still there and end offset of one partition. Raises Unreachable or Halted (no such topic)."""
+    consumer = confluent_kafka.Consumer(consumer_options(kafka, "stretto-scan"))
+    try:
+        answer = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC):
+            raise missing_topic(topic) from None
+        raise explain(error, kafka, f"asking for the end of {topic}") from None
+    finally:
+        consumer.close()
+    if answer is None:
+        raise Unreachable(f"Kafka at {kafka.bootstrap} does not tell the end of {topic}", fix="this is tried again")
+    return answer[0], answer[1]
+
+
+def missing_topic(topic: str) -> Halted:
+    """A topic that the log needs is not there."""
+    return Halted(
+        f"topic {topic} does not exist",
+        expected="the topics that `stretto init` and capture made",
+        fix="a deleted topic took its rows along: `stretto destroy --yes`, `stretto init`, `stretto follower add`; "
+        "or run `stretto init` when this is the first start",
+    )
+
+
+def end_offsets(
+    client: AdminClient, kafka: KafkaSettings, partitions: Iterable[tuple[str, int]], *, earliest: bool = False
+) -> dict[tuple[str, int], int]:
+    """End offset (or first offset still there) of each partition, open and aborted transactions included."""
+    spec = OffsetSpec.earliest() if earliest else OffsetSpec.latest()
+    request = {TopicPartition(topic, partition): spec for topic, partition in partitions}
+    if not request:
+        return {}
+    answer = {}
+    for place, future in client.list_offsets(request, request_timeout=TIMEOUT_S).items():
+        try:
+            answer[place.topic, place.partition] = future.result(TIMEOUT_S).offset
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise missing_topic(place.topic) from None
+            raise explain(error, kafka, f"asking for the end of {place.topic}") from None
+    return answer

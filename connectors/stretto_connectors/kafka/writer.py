@@ -1,0 +1,130 @@
+"""Writing to the log: whole batches, each one Kafka transaction.
+
+librdkafka lacks the second part of KIP-890, so a late duplicate of an abort may void the first part of a transaction.
+Therefore an `Open` record goes first (the commit then fails as a whole), and a producer that saw an error, an abort or a
+time-out is never used again: the caller makes a new writer, which decides the old transaction's outcome and fences others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException
+
+from stretto_connectors.failpoints import failpoint
+from stretto_connectors.kafka.client import client_options, explain
+from stretto_schemas.errors import Fenced, Halted, StrettoError
+from stretto_schemas.settings import KafkaSettings
+
+LogRecord = tuple[Any, ...]
+"""Arguments of `Producer.produce`: topic, value, key, partition, and where there are headers also None, 0, headers."""
+
+Partition = tuple[str, int]
+
+LINGER_MS = 0
+"""Records pile up by themselves while a batch is produced; waiting for more would only delay the last ones."""
+
+
+class LogWriter:
+    """A transactional producer. `init()` once, then `write()` and `commit()` per Kafka transaction."""
+
+    def __init__(self, kafka: KafkaSettings, transactional_id: str, transaction_timeout_s: float) -> None:
+        self._kafka = kafka
+        self._timeout_s = transaction_timeout_s
+        self._opened_at = 0.0
+        self._producer = confluent_kafka.Producer(
+            {
+                **client_options(kafka, transactional_id),
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": int(transaction_timeout_s * 1000),
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": LINGER_MS,
+                "batch.size": 1024 * 1024,
+                "batch.num.messages": 100_000,
+                "queue.buffering.max.messages": 0,
+                "queue.buffering.max.kbytes": 1024 * 1024,
+                "message.max.bytes": kafka.max_message_bytes,
+                "compression.type": kafka.compression,
+                "delivery.report.only.error": False,
+            }
+        )
+
+    def init(self, timeout_s: float = 30.0) -> None:
+        """Fence every other writer of this id and learn what became of its last transaction. Raises Unreachable."""
+        try:
+            self._producer.init_transactions(timeout_s)
+        except KafkaException as error:
+            raise explain(error, self._kafka, "taking over the transactional id") from None
+
+    def write(self, records: dict[Partition, list[LogRecord]], first: Iterable[LogRecord], last: Iterable[LogRecord]) -> dict[Partition, int]:
+        """Write one Kafka transaction: `first`, the records, then `last`; return each partition's next offset.
+
+        Blocks until the broker has committed. Raises Fenced, Halted (a record that the broker does not take) or
+        Unreachable; after any of them this writer is of no more use.
+        """
+        producer, offsets = self._producer, {}
+
+        def delivered(error: KafkaError | None, message: confluent_kafka.Message) -> None:
+            if error is None:
+                offsets[message.topic(), message.partition()] = message.offset() + 1
+
+        produce = producer.produce
+        try:
+            producer.begin_transaction()
+            self._opened_at = time.monotonic()
+            for record in first:
+                self._produce(record)
+            failpoint("capture.after_open")
+            for rows in records.values():
+                for record in rows[:-1]:
+                    try:
+                        produce(*record)
+                    except BufferError:
+                        self._produce(record)
+                topic, value, key, partition, *headers = rows[-1]
+                self._produce((topic, value, key, partition, delivered, 0, headers[2] if headers else None))
+                producer.poll(0)
+            failpoint("capture.after_rows")
+            for record in last:
+                self._produce(record)
+            failpoint("capture.after_frontier")
+            producer.commit_transaction(self._timeout_s + 10)
+        except KafkaException as error:
+            raise self._failure(error) from None
+        return offsets
+
+    def _produce(self, record: LogRecord) -> None:
+        """Produce, waiting while librdkafka's queue is full."""
+        while True:
+            try:
+                self._producer.produce(*record)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _failure(self, error: KafkaException) -> StrettoError:
+        cause = error.args[0]
+        if cause.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+            if time.monotonic() - self._opened_at < self._timeout_s:
+                return Fenced(
+                    "another capture of this source has started and fenced this one",
+                    expected="one capture per source",
+                    fix="stop the other one, or let it run and leave this one stopped",
+                )
+            return explain(error, self._kafka, "committing (the transaction had timed out)")
+        if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            return Halted(
+                f"a row does not fit into a Kafka record: {cause.str()}",
+                expected=f"at most {self._kafka.max_message_bytes} bytes (max_message_bytes) and the topic's max.message.bytes",
+                fix="raise `max_message_bytes` in section [kafka] and max.message.bytes of the table's topic, then start again",
+            )
+        return explain(error, self._kafka, "committing a transaction")
+
+    def close(self) -> None:
+        """Drop the producer with everything it still holds."""
+        self._producer.purge()
+        self._producer.poll(0)

@@ -1,0 +1,107 @@
+"""What the source's catalog says about a table that a Relation message names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from stretto_schemas.tables import Column, Table, kind_of
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_COLUMNS = """
+with recursive base(oid, root) as (
+    select t.oid, t.oid from pg_type t
+    join (select distinct atttypid from pg_attribute where attrelid = %(relid)s and attnum > 0 and not attisdropped) used
+      on used.atttypid = t.oid
+    union all
+    select t.typbasetype, base.root from base join pg_type t on t.oid = base.oid where t.typtype = 'd'
+)
+select a.attname, format_type(a.atttypid, a.atttypmod),
+       (select b.oid::bigint from base b join pg_type t on t.oid = b.oid where b.root = a.atttypid and t.typtype <> 'd'),
+       a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+       case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
+       (d.adbin is not null and not a.atthasmissing) or a.attidentity <> ''
+from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+where a.attrelid = %(relid)s and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+order by a.attnum
+"""
+
+_KEY = """
+select coalesce(array_agg(a.attname order by k.ord), '{}')
+from pg_index i cross join lateral unnest(i.indkey) with ordinality k(attnum, ord)
+join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+where i.indrelid = %(relid)s and k.ord <= i.indnkeyatts
+  and case when %(identity)s = 'i' then i.indisreplident else i.indisprimary end
+"""
+
+
+def read_columns(conn: Connection, relid: int) -> dict[str, Column]:
+    """The columns of a table as they are now, less generated ones, by name. Empty when the table is gone."""
+    rows = conn.execute(_COLUMNS, {"relid": relid}).fetchall()
+    return {
+        name: Column(
+            name=name,
+            type_name=type_name,
+            kind=kind_of(base or 0),
+            not_null=not_null,
+            default=default,
+            missing_value=missing,
+            rewritten=rewritten,
+        )
+        for name, type_name, base, not_null, default, missing, rewritten in rows
+    }
+
+
+def read_key(conn: Connection, relid: int, replica_identity: str) -> tuple[str, ...]:
+    """The columns of the topic's key: the replica identity's index for `i`, else the primary key; empty without one."""
+    row = conn.execute(_KEY, {"relid": relid, "identity": replica_identity}).fetchone()
+    return tuple(row[0]) if row else ()
+
+
+def read_type_names(conn: Connection, types: list[tuple[int, int]]) -> list[tuple[str, int]]:
+    """`format_type()` and base type of (type OID, modifier) pairs, for columns that the catalog no longer has."""
+    return [
+        (row[0], row[1])
+        for row in conn.execute(
+            "select format_type(t.oid, u.typmod), coalesce(nullif(t.typbasetype, 0), t.oid)::bigint"
+            " from unnest(%s::oid[], %s::int[]) with ordinality u(oid, typmod, ord) left join pg_type t on t.oid = u.oid"
+            " order by u.ord",
+            ([oid for oid, _ in types], [typmod for _, typmod in types]),
+        ).fetchall()
+    ]
+
+
+def known_tables(conn: Connection, publication: str) -> tuple[set[int], bool]:
+    """OIDs of the tables in a publication now, and whether it takes in new tables by itself."""
+    relids = {
+        row[0]
+        for row in conn.execute(
+            "select c.oid::bigint from pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname"
+            " join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename where p.pubname = %s",
+            (publication,),
+        ).fetchall()
+    }
+    row = conn.execute(
+        "select puballtables or exists (select from pg_publication_namespace pn where pn.pnpubid = p.oid)"
+        " from pg_publication p where pubname = %s",
+        (publication,),
+    ).fetchone()
+    return relids, bool(row and row[0])
+
+
+def make_table(
+    schema: str,
+    name: str,
+    topic: str,
+    columns: tuple[Column, ...],
+    key: tuple[str, ...],
+    replica_identity: str,
+    lsn: int,
+    created: bool,
+) -> Table:
+    """Assemble a version of a table's shape; a key whose columns are not all published is no key."""
+    published = {column.name for column in columns}
+    usable = key if set(key) <= published else ()
+    return Table(schema, name, topic, columns, usable, replica_identity, lsn, created)
