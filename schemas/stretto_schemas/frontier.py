@@ -8,8 +8,6 @@ Partitions are named once a record, in `partitions`; everything else refers to t
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from stretto_schemas.tables import Table
@@ -25,6 +23,8 @@ class Transaction(msgspec.Struct, array_like=True, gc=False):
     """Commit time by the source's clock, microseconds since 1970."""
     counts: list[int]
     """Flat pairs: index into the frontier's `partitions`, number of records."""
+    origin: str = ""
+    """Name of the replication origin under which the source wrote it; empty: written there first."""
 
     @property
     def id(self) -> str:
@@ -56,6 +56,8 @@ class SchemaChange(msgspec.Struct, tag="schema", tag_field="barrier"):
     commit_lsn: int
     total_order: int
     table: Table
+    dropped: list[str] = []
+    """Columns that the version before had and this one has not."""
 
 
 Barrier = Truncate | SchemaChange
@@ -102,8 +104,6 @@ class Open(msgspec.Struct, tag="open", tag_field="record"):
 
 
 Record = Frontier | Open
-
-RecordKind = Literal["frontier", "open"]
 
 encode_record = msgspec.json.Encoder().encode
 decode_record = msgspec.json.Decoder(Record).decode

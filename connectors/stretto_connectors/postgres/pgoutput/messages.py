@@ -107,7 +107,7 @@ class Truncate(msgspec.Struct, gc=False):
 
 
 class LogicalMessage(msgspec.Struct, gc=False):
-    """What pg_logical_emit_message wrote. Not transactional: it stands by itself, perhaps of a transaction rolled back."""
+    """What pg_logical_emit_message wrote. Not transactional: it stands by itself, whatever its transaction did."""
 
     transactional: bool
     lsn: int

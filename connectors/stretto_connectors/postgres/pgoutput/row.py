@@ -13,7 +13,7 @@ from stretto_connectors.postgres.pgoutput.malformed import Malformed, kind_name
 
 
 class Unchanged(enum.Enum):
-    """The type of `UNCHANGED`. An enum, so that `value is UNCHANGED` narrows the type and copies stay the same object."""
+    """The type of `UNCHANGED`: an enum, so that `value is UNCHANGED` narrows the type and copies stay the same."""
 
     UNCHANGED = "unchanged TOAST"
 
@@ -21,7 +21,7 @@ class Unchanged(enum.Enum):
 UNCHANGED: Final = Unchanged.UNCHANGED
 """Stands for a TOAST value that an update did not touch: the server did not send it."""
 
-Value: TypeAlias = bytes | None | Unchanged
+Value: TypeAlias = bytes | Unchanged | None
 """One column: the text that PostgreSQL printed, null, or `UNCHANGED`."""
 
 _INT16 = struct.Struct(">H").unpack_from
@@ -33,25 +33,23 @@ def decode_tuple(buf: bytes, pos: int, kind: int | str = "row") -> tuple[list[Va
 
     `kind` only serves the error. Raises Malformed if the row is not whole or a column comes in binary format.
     """
-    # Every name is local and nothing is called per column but unpack_from, append and the slice: this is most of
-    # what a row costs. A slice past the end does not raise, so one check at the end covers all of them.
-    int32 = _INT32
+    # Nothing is called per column but unpack_from, and append by the list's own name, which CPython makes one
+    # instruction (a bound `append` is a tenth slower). A slice past the end does not raise: one check covers them all.
     values: list[Value] = []
-    append = values.append
     try:
         (columns,) = _INT16(buf, pos)
         pos += 2
         for _ in range(columns):
             column = buf[pos]
             if column == 0x74:  # t
-                (size,) = int32(buf, pos + 1)
+                (size,) = _INT32(buf, pos + 1)
                 pos += 5
-                append(buf[pos : (pos := pos + size)])
+                values.append(buf[pos : (pos := pos + size)])
             elif column == 0x6E:  # n
-                append(None)
+                values.append(None)
                 pos += 1
             elif column == 0x75:  # u
-                append(UNCHANGED)
+                values.append(UNCHANGED)
                 pos += 1
             else:
                 raise _unknown_format(column, kind, len(values), pos, len(buf))

@@ -1,0 +1,78 @@
+"""What a follower's catalog says about a table that rows are applied to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from stretto_schemas.errors import Divergence
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A table of the follower."""
+
+    schema: str
+    name: str
+    oid: int
+    columns: dict[str, str]
+    """Name and `format_type()` of each column that can be written, in order; generated ones are left out."""
+    unique_keys: tuple[frozenset[str], ...]
+    """Columns of each plain unique index."""
+    unique_count: int
+    """Number of unique indexes and exclusion constraints in all."""
+    only: bool
+    """True for a plain table with inheritance children: its statements say ONLY."""
+
+    @property
+    def identifier(self) -> sql.Composable:
+        """The table in a statement."""
+        name = sql.Identifier(self.schema, self.name)
+        return sql.SQL("only {}").format(name) if self.only else name
+
+    @property
+    def plain(self) -> sql.Identifier:
+        """The table's name without ONLY, for COPY and INSERT."""
+        return sql.Identifier(self.schema, self.name)
+
+    def has_key(self, columns: tuple[str, ...]) -> bool:
+        """True when at most one row can have given values in these columns."""
+        return any(key <= set(columns) for key in self.unique_keys)
+
+    def restricted_beside(self, columns: tuple[str, ...]) -> bool:
+        """True when something besides one unique index on exactly these columns can refuse a row."""
+        return self.unique_count > 1 or (self.unique_count == 1 and set(columns) not in self.unique_keys)
+
+
+_TARGET = """
+select c.oid::bigint,
+       c.relkind = 'r' and exists (select from pg_inherits where inhparent = c.oid),
+       (select array_agg(array[a.attname::text, format_type(a.atttypid, a.atttypmod)] order by a.attnum)
+        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''),
+       (select coalesce(jsonb_agg((select jsonb_agg(a.attname) from unnest(i.indkey) with ordinality k(attnum, ord)
+                                   join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                                   where k.ord <= i.indnkeyatts)), '[]')
+        from pg_index i where i.indrelid = c.oid and i.indisunique and i.indpred is null and i.indexprs is null),
+       (select count(*) from pg_index i where i.indrelid = c.oid and (i.indisunique or i.indisexclusion))
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p')
+"""
+
+
+def find_target(conn: Connection, schema: str, name: str) -> Target | None:
+    """The table, or None when the follower has none of this name."""
+    row = conn.execute(_TARGET, (schema, name)).fetchone()
+    if row is None:
+        return None
+    oid, only, columns, uniques, count = row
+    return Target(
+        schema=schema,
+        name=name,
+        oid=oid,
+        columns=dict(columns or []),
+        unique_keys=tuple(frozenset(key) for key in uniques),

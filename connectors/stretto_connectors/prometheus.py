@@ -1,0 +1,42 @@
+"""Stages of lag as Prometheus gauges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+
+from stretto_schemas import metrics
+from stretto_schemas.lag import StageLag
+
+
+class LagCollector:
+    """Exports stages as Prometheus gauges, computed when they are asked for."""
+
+    def __init__(self, source: str, follower: str, lag: Callable[[], Mapping[str, StageLag]]) -> None:
+        self._source = source
+        self._follower = follower
+        self._lag = lag
+
+    @classmethod
+    def register(cls, source: str, follower: str, lag: Callable[[], Mapping[str, StageLag]]) -> None:
+        """Add the three gauges to the default registry."""
+        REGISTRY.register(cls(source, follower, lag))
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Called by prometheus-client."""
+        stages = self._lag()
+        for name, value in (
+            (metrics.LAG_SECONDS, lambda lag: lag.seconds),
+            (metrics.LAG_BYTES, lambda lag: lag.bytes),
+            (metrics.LAG_RECORDS, lambda lag: lag.records),
+        ):
+            family = GaugeMetricFamily(name.name, name.help, labels=name.labels)
+            for stage, lag in stages.items():
+                family.add_metric((self._source, self._follower, stage), value(lag))
+            yield family
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """No collection at registration."""
+        return []

@@ -1,0 +1,271 @@
+"""Which waiting records make the next batch: frontiers counted against partitions. Pure: no I/O but the queues'.
+
+The rules, numbered as in the code:
+
+1. Frontiers are taken in order of their sequence; a missing one is a gap.
+2. `resume_offsets`: what no frontier counted before these offsets is void and skipped.
+3. A partition that is named for the first time begins at its `start_offsets`, else at 0.
+4. `previous_offsets` must agree with what was counted, else rows are missing or doubled.
+5. A frontier is complete when every partition has as many records as its transactions (beyond `offsets_lsn`) count.
+6. A transaction with `end_lsn <= position.end_lsn` is dropped: the follower has it already.
+7. A batch is whole transactions, up to `batch_rows` records; one larger transaction is a batch of its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from stretto_consumers.follower.waiting import Budget, PartitionQueue, Waiting
+from stretto_schemas.errors import Divergence, Gap
+from stretto_schemas.frontier import Barrier, Frontier, Transaction
+from stretto_schemas.lsn import format_lsn
+from stretto_schemas.position import Position
+
+Partition = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Whole source transactions, their records, and where the follower stands after them."""
+
+    transactions: list[Transaction]
+    """Those to apply."""
+    dropped: set[str]
+    """Ids of those that the follower has already (rule 6); their records are among `rows`."""
+    rows: dict[Partition, list[Waiting]]
+    barriers: list[Barrier]
+    position: Position
+    records: int
+    large: bool = False
+    """One transaction, too large to be held decoded: `rows` is empty and `queues` has them."""
+    queues: dict[Partition, tuple[PartitionQueue, int]] = field(default_factory=dict)
+
+
+class Accounting:
+    """Frontiers and queues of one source. One thread."""
+
+    def __init__(self, position: Position, budget: Budget, ignored: frozenset[str], subscribe: Callable[[Partition, int], None]) -> None:
+        self._position = position
+        self._budget = budget
+        self._ignored = ignored
+        self._subscribe = subscribe
+        self._frontiers: deque[tuple[Frontier, int]] = deque()
+        self._prepared: Frontier | None = None
+        self._done = 0
+        """Transactions of the first frontier that are already behind us."""
+        self._expected = position.sequence + 1 if position.sequence >= 0 else -1
+        self._counted_whole = False
+        """True when the frontier before the first one was counted here from its beginning."""
+        self.queues: dict[Partition, PartitionQueue] = {}
+        self.next_offset: dict[Partition, int] = dict(position.offsets)
+        self.newest: Frontier | None = None
+        """The newest frontier read so far."""
+        self.waiting_records = 0
+        """Records that the frontiers read so far count and no batch has taken."""
+        for place, offset in position.offsets.items():
+            self._open(place, offset)
+
+    def _open(self, place: Partition, offset: int) -> PartitionQueue:
+        queue = self.queues[place] = PartitionQueue(self._budget)
+        self.next_offset.setdefault(place, offset)
+        self._subscribe(place, offset)
+        return queue
+
+    def add_frontier(self, frontier: Frontier, offset: int) -> None:
+        """A frontier was read. Partitions it names are subscribed to at once (rule 3)."""
+        starts = {(s.topic, s.partition): s.offset for s in frontier.start_offsets}
+        for topic, number in frontier.partitions:
+            if topic not in self._ignored and (topic, number) not in self.queues:
+                self._open((topic, number), starts.get((topic, number), 0))
+        self._frontiers.append((frontier, offset))
+        self.newest = frontier
+        self.waiting_records += sum(frontier.counts)
+
+    def missing(self) -> list[Partition]:
+        """Partitions for whose records the first frontier waits."""
+        if not self._frontiers:
+            return []
+        need = self._need(self._frontiers[0][0])
+        return [place for place, count in need.items() if len(self.queues[place]) < count]
+
+    def next_batch(self, batch_rows: int) -> Batch | None:
+        """The next batch, or None while records of its frontier are still to come. Raises Gap or Divergence."""
+        if not self._frontiers:
+            return None
+        frontier, offset = self._frontiers[0]
+        if not self._complete(frontier):
+            return None
+        total = sum(self._need(frontier).values())
+        if total > batch_rows:
+            return self._cut(frontier, offset, batch_rows)
+        batch = self._take_whole(frontier, offset)
+        while self._frontiers:
+            frontier, offset = self._frontiers[0]
+            if batch.records + sum(frontier.counts) > batch_rows or not self._complete(frontier):
+                break
+            more = self._take_whole(frontier, offset)
+            batch.transactions += more.transactions
+            batch.dropped |= more.dropped
+            for place, rows in more.rows.items():
+                batch.rows.setdefault(place, []).extend(rows)
+            batch.barriers += more.barriers
+            batch.position = more.position
+            batch.records += more.records
+        return batch
+
+    # --- one frontier -------------------------------------------------------------------------------------------------
+
+    def _prepare(self, frontier: Frontier) -> None:
+        """Rules 1 to 4, once per frontier, when all before it are counted."""
+        if self._prepared is frontier:
+            return
+        if self._expected >= 0 and frontier.sequence != self._expected:
+            raise Gap(  # rule 1
+                f"the log goes from frontier {self._expected - 1} to {frontier.sequence}",
+                expected=f"frontier {self._expected}",
+                fix="frontiers were removed from the transactions topic: copy the source again with `stretto follower add`",
+            )
+        for resume in frontier.resume_offsets or ():  # rule 2
+            queue = self.queues.get((resume.topic, resume.partition))
+            if queue is not None:
+                queue.skip_void(resume.offset)
+        if self._counted_whole:  # rule 4
+            for place in frontier.previous_offsets:
+                if place.topic in self._ignored:
+                    continue
+                mine = self.next_offset.get((place.topic, place.partition))
+                if mine != place.offset:
+                    raise Divergence(
+                        f"frontier {frontier.sequence} says that partition {place.partition} of {place.topic} went on at offset"
+                        f" {place.offset}, but counting its records came to {mine}",
+                        expected="the same offset",
+                        fix="records were removed or added by somebody else: copy the source again with `stretto follower add`",
+                    )
+        self._prepared = frontier
+
+    def _need(self, frontier: Frontier) -> dict[Partition, int]:
+        """How many records of each partition the frontier's remaining transactions wrote."""
+        done_lsn = self._position.offsets_lsn
+        if self._done == 0 and not (frontier.transactions and frontier.transactions[0].end_lsn <= done_lsn):
+            return {
+                (topic, number): count
+                for (topic, number), count in zip(frontier.partitions, frontier.counts, strict=True)
+                if count and topic not in self._ignored
+            }
+        need: dict[Partition, int] = {}
+        for transaction in frontier.transactions[self._done :]:
+            if transaction.end_lsn > done_lsn:
+                self._add_counts(need, frontier, transaction)
+        return need
+
+    def _add_counts(self, need: dict[Partition, int], frontier: Frontier, transaction: Transaction) -> None:
+        flat = transaction.counts
+        for i in range(0, len(flat), 2):
+            topic, number = frontier.partitions[flat[i]]
+            if topic not in self._ignored:
+                need[topic, number] = need.get((topic, number), 0) + flat[i + 1]
+
+    def _complete(self, frontier: Frontier) -> bool:
+        """Rule 5."""
+        self._prepare(frontier)
+        return all(len(self.queues[place]) >= count for place, count in self._need(frontier).items())
+
+    def _take_whole(self, frontier: Frontier, offset: int) -> Batch:
+        need = self._need(frontier)
+        behind = self._position.offsets_lsn
+        transactions = [t for t in frontier.transactions[self._done :] if t.end_lsn > behind]
+        whole = len(transactions) == len(frontier.transactions)
+        batch = self._batch(frontier, transactions, need)
+        self._end_frontier(frontier, offset, whole)
+        batch.position = self._position
+        return batch
+
+    def _end_frontier(self, frontier: Frontier, offset: int, whole: bool) -> None:
+        self._frontiers.popleft()
+        self._done = 0
+        self._expected = frontier.sequence + 1
+        self._counted_whole = whole
+        self._advance(frontier.end_lsn, frontier.commit_ts_us, offset + 1, frontier.sequence, frontier.epoch)
+        if frontier.heartbeat_us is not None:
+            self._position.heartbeat_us = frontier.heartbeat_us
+
+    def _cut(self, frontier: Frontier, offset: int, batch_rows: int) -> Batch:
+        """Rule 7: as many transactions of a large frontier as fit."""
+        behind = self._position.offsets_lsn
+        need: dict[Partition, int] = {}
+        taken: list[Transaction] = []
+        index, total = self._done, 0
+        while index < len(frontier.transactions):
+            transaction = frontier.transactions[index]
+            count = sum(transaction.counts[1::2])
+            if transaction.end_lsn > behind:
+                if taken and total + count > batch_rows:
+                    break
+                self._add_counts(need, frontier, transaction)
+                taken.append(transaction)
+                total += count
+            index += 1
+        large = len(taken) == 1 and total > batch_rows
+        last = index == len(frontier.transactions)
+        if large:
+            batch = self._batch(frontier, taken, {})
+            batch.records, batch.large = sum(need.values()), True
+            batch.queues = {place: (self.queues[place], count) for place, count in need.items()}
+        else:
+            batch = self._batch(frontier, taken, need)
+        if last:
+            self._end_frontier(frontier, offset, batch, whole=False)
+        else:
+            self._done = index
+            newest = taken[-1]
+            self._advance(batch, newest.end_lsn, newest.commit_ts_us, offset, frontier.sequence - 1, frontier.epoch)
+        return batch
+
+    def _batch(self, frontier: Frontier, transactions: list[Transaction], need: dict[Partition, int]) -> Batch:
+        rows = {}
+        for place, count in need.items():
+            taken = rows[place] = self.queues[place].take(count)
+            self.next_offset[place] = taken[-1].offset + 1
+        have = self._position.end_lsn
+        applied = [t for t in transactions if t.end_lsn > have]
+        dropped = {t.id for t in transactions if t.end_lsn <= have}
+        barriers = self._barriers(frontier, applied)
+        return Batch(applied, dropped, rows, barriers, self._position, sum(need.values()))
+
+    def taken_large(self, batch: Batch, next_offsets: dict[Partition, int]) -> None:
+        """The records of a large batch were read from its queues: the position knows their offsets only now."""
+        self.next_offset.update(next_offsets)
+        batch.position.offsets = dict(self.next_offset)
+
+    def _barriers(self, frontier: Frontier, transactions: list[Transaction]) -> list[Barrier]:
+        if not frontier.barriers:
+            return []
+        commits = {t.commit_lsn for t in transactions}
+        return [barrier for barrier in frontier.barriers if barrier.commit_lsn in commits]
+
+    def _advance(
+        self, batch: Batch, end_lsn: int, commit_ts_us: int, frontier_offset: int, sequence: int, epoch: int
+    ) -> None:
+        """A new position, the batch's; the old one may be in use by another thread and is left alone."""
+        old = self._position
+        self._position = batch.position = msgspec.structs.replace(
+            old,
+            epoch=epoch,
+            end_lsn=max(old.end_lsn, end_lsn),
+            commit_ts_us=max(old.commit_ts_us, commit_ts_us),
+            offsets_lsn=max(old.offsets_lsn, end_lsn),
+            frontier_offset=frontier_offset,
+            sequence=sequence,
+            offsets=dict(self.next_offset),
+            transactions=old.transactions + len(batch.transactions),
+            rows=old.rows + batch.records,
+        )
+
+
+def describe(transaction: Transaction) -> str:
+    """A source transaction in words, for messages to people."""
+    return f"transaction {transaction.xid}, committed at {format_lsn(transaction.commit_lsn)}"

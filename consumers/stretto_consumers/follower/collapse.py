@@ -1,0 +1,146 @@
+"""The net effect of a batch on each table, by key. Pure: changes in, rows to write out.
+
+Changes of one key come in order. Only a key change links two keys, whose records may lie in two partitions: then the
+changes are sorted by (transaction, total_order) before they come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from stretto_consumers.follower.decode import UNCHANGED_VALUE, Change, Row
+from stretto_schemas.envelope import text_of
+
+CHUNK_ROWS = 2000
+"""Rows that are checked together for characters that COPY wants escaped."""
+
+
+class KeyedNet:
+    """Net effect on a table whose rows have a key.
+
+    An entry says whether the key's row existed before the batch and what it is after it (None: gone). `partial` names,
+    for rows with unsent values, the key before the batch whose row has them.
+    """
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, tuple[bool, Row | None]] = {}
+        self.partial: dict[bytes, bytes] = {}
+        self._moved: dict[bytes, tuple[Row | None, bytes | None]] = {}
+
+    def insert(self, key: bytes, row: Row) -> None:
+        """A whole row came."""
+        before = self.entries.get(key)
+        self.entries[key] = (before is not None and before[0], row)
+        if self.partial:
+            self.partial.pop(key, None)
+
+    def update(self, key: bytes, row: Row) -> None:
+        """A row was replaced by a whole row."""
+        before = self.entries.get(key)
+        self.entries[key] = (before is None or before[0], row)
+        if self.partial:
+            self.partial.pop(key, None)
+
+    def delete(self, key: bytes) -> None:
+        """A row went."""
+        before = self.entries.get(key)
+        if before is None or before[0]:
+            self.entries[key] = (True, None)
+        else:
+            del self.entries[key]
+        if self.partial:
+            self.partial.pop(key, None)
+
+    def feed(self, change: Change) -> None:
+        """Any change, also halves of a key change and rows with unsent values."""
+        key, row = change.key, change.after
+        if row is None:
+            if change.new_key is not None:
+                before = self.entries.get(key)
+                held = before[1] if before is not None else None
+                self._moved[change.new_key] = (held, key if before is None else self.partial.get(key))
+            self.delete(key)
+        elif change.op == "c":
+            source = None
+            if change.old_key is not None:
+                held, source = self._moved.pop(key, (None, change.old_key))
+                row = _filled(row, held)
+            self.insert(key, row)
+            if change.partial and UNCHANGED_VALUE in row:
+                self.partial[key] = source or key
+        elif not change.partial:
+            self.update(key, row)
+        else:
+            before = self.entries.get(key)
+            source = key if before is None else self.partial.get(key, key)
+            row = _filled(row, before[1] if before is not None else None)
+            self.update(key, row)
+            if UNCHANGED_VALUE in row:
+                self.partial[key] = source
+
+
+def _filled(row: Row, held: Row | None) -> Row:
+    """The row with its unsent values taken from what the same row held before in this batch."""
+    if held is None or len(held) != len(row):
+        return row
+    return tuple(old if new is UNCHANGED_VALUE else new for new, old in zip(row, held, strict=True))
+
+
+class KeylessNet:
+    """Net effect on a table without key: how many times more or less each whole row is there."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Row, int] = {}
+
+    def feed(self, change: Change) -> None:
+        """An insert adds its row, a delete removes one, an update does both."""
+        if change.before is not None and change.op != "c":
+            self._add(change.before, -1)
+        if change.after is not None:
+            self._add(change.after, 1)
+
+    def _add(self, row: Row, count: int) -> None:
+        row = tuple((type(cell).__name__, cell) if type(cell) is not str else cell for cell in row)
+        self.counts[row] = self.counts.get(row, 0) + count
+
+    def rows(self) -> Iterable[tuple[Row, int]]:
+        """Each row with a count that is not 0."""
+        for row, count in self.counts.items():
+            if count:
+                yield tuple(cell if type(cell) is str else cell[1] for cell in row), count
+
+
+def copy_text(rows: list[Row], columns: int) -> list[bytes]:
+    """Rows in the text format of COPY, in chunks. Source: PostgreSQL documentation, COPY, "Text Format".
+
+    Most rows hold nothing to escape: a chunk is printed at once and looked through at once, and printed again value by
+    value when it holds a null, a backslash or a line's end.
+    """
+    template = "\t".join(["%s"] * columns) + "\n"
+    chunks = []
+    for start in range(0, len(rows), CHUNK_ROWS):
+        part = rows[start : start + CHUNK_ROWS]
+        text = "".join([template % row for row in part])
+        if (
+            "\\" in text
+            or "None" in text
+            or "\r" in text
+            or text.count("\n") != len(part)
+            or text.count("\t") != len(part) * (columns - 1)
+        ):
+            text = "".join(["\t".join([copy_cell(cell) for cell in row]) + "\n" for row in part])
+        chunks.append(text.encode())
+    return chunks
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def copy_cell(value: Any) -> str:
+    """One value in COPY's text format; a value that was not sent is written as null and never read."""
+    if value is None or value is UNCHANGED_VALUE:
+        return "\\N"
+    text = text_of(value)
+    assert text is not None, "only None has no text"
+    return text.translate(_ESCAPES)

@@ -1,0 +1,130 @@
+"""Records of one partition that wait for their frontier: in memory, and beyond a bound on disk."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+Headers = list[tuple[str, bytes]] | None
+
+
+class Waiting(NamedTuple):
+    """One record of a table's topic."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+    """None: a tombstone."""
+    headers: Headers
+
+
+_LENGTH = struct.Struct("!I")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, bytes, bytes | None, list[tuple[str, bytes]] | None]).decode
+OVERHEAD = 250
+"""Bytes that a waiting record takes in memory beside its key and value."""
+
+
+class Budget:
+    """Memory that all partitions of a follower share."""
+
+    def __init__(self, limit: int, spill_dir: Path | None) -> None:
+        self.limit = limit
+        self.used = 0
+        self.spilled = 0
+        """Bytes on disk."""
+        self.spill_dir = spill_dir
+
+
+class PartitionQueue:
+    """First in, first out. Once something of a partition is on disk, all that follows goes there until it was read."""
+
+    __slots__ = ("_budget", "_file", "_file_left", "_file_read", "_rows", "skip_below")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._rows: list[Waiting] = []
+        self._file: IO[bytes] | None = None
+        self._file_left = 0
+        self._file_read = 0
+        self.skip_below = 0
+        """Records below this offset are void."""
+
+    def __len__(self) -> int:
+        return len(self._rows) + self._file_left
+
+    def append(self, row: Waiting) -> None:
+        """Take in the partition's next record."""
+        offset, key, value, headers = row
+        if offset < self.skip_below:
+            return
+        size = OVERHEAD + len(key) + len(value or b"")
+        budget = self._budget
+        if self._file is None and budget.used + size <= budget.limit:
+            budget.used += size
+            self._rows.append(row)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=budget.spill_dir)
+        packed = _encode((offset, key, value, headers))
+        self._file.write(_LENGTH.pack(len(packed)) + packed)
+        budget.spilled += len(packed) + 4
+        self._file_left += 1
+
+    def take(self, count: int) -> list[Waiting]:
+        """Remove and return the first `count` records, which are there."""
+        rows = self._rows
+        if count >= len(rows):
+            taken, self._rows = rows, []
+        else:
+            taken = rows[:count]
+            del rows[:count]
+        self._release(taken)
+        if len(taken) < count:
+            taken = taken + self._read(count - len(taken))
+        return taken
+
+    def skip_void(self, below: int) -> None:
+        """Drop every record with an offset below `below`, those that are still to come too."""
+        self.skip_below = max(self.skip_below, below)
+        rows = self._rows
+        kept = next((i for i, row in enumerate(rows) if row.offset >= below), len(rows))
+        self._release(rows[:kept])
+        del rows[:kept]
+        if not rows and self._file_left:
+            left = self._file_left
+            back = [row for row in self._read(left) if row.offset >= below]
+            for row in back:
+                self.append(row)
+
+    def _release(self, rows: list[Waiting]) -> None:
+        self._budget.used -= sum(OVERHEAD + len(key) + len(value or b"") for _, key, value, _ in rows)
+
+    def _read(self, count: int) -> list[Waiting]:
+        file = self._file
+        assert file is not None and count <= self._file_left, "more taken than waits"
+        end = file.tell()
+        file.seek(self._file_read)
+        rows = []
+        for _ in range(count):
+            (length,) = _LENGTH.unpack(file.read(4))
+            rows.append(Waiting(*_decode(file.read(length))))
+            self._budget.spilled -= length + 4
+        self._file_read = file.tell()
+        self._file_left -= count
+        if self._file_left == 0:
+            self.close()
+        else:
+            file.seek(end)
+        return rows
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._file_read = 0

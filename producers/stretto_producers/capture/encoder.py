@@ -1,0 +1,239 @@
+"""From pgoutput's row messages to records of the log: the hottest path of capture.
+
+One pass over a message reads its lengths and writes JSON. The message is seen as latin-1 text, one character a byte, so
+slices need no decoding and UTF-8 passes through untouched: escaping looks at ASCII characters only. What is the same for
+a whole relation or transaction is joined beforehand. `stretto_schemas.envelope.json_value` says the same slowly.
+"""
+
+from __future__ import annotations
+
+import struct
+from json.encoder import encode_basestring
+from zlib import crc32
+
+from stretto_connectors.kafka.writer import LogRecord
+from stretto_schemas.envelope import NEW_KEY, OLD_KEY, PLACEHOLDER, TOTAL_ORDER, TRANSACTION_ID, UNCHANGED, float_json
+from stretto_schemas.errors import Unsupported
+from stretto_schemas.tables import Kind, Table
+
+_u32 = struct.Struct("!I").unpack_from
+_escape = encode_basestring
+_PLACEHOLDER_JSON = f'"{PLACEHOLDER}"'
+_STRING, _NUMBER, _BOOLEAN = int(Kind.STRING), int(Kind.NUMBER), int(Kind.BOOLEAN)
+
+Buffer = memoryview | bytes
+
+
+def latin1(text: str) -> str:
+    """Text as the encoder keeps it: one character per UTF-8 byte."""
+    return text.encode().decode("latin-1")
+
+
+class PartitionRows:
+    """Records of one partition that wait for their Kafka transaction."""
+
+    __slots__ = ("append", "partition", "rows", "topic")
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.rows: list[LogRecord] = []
+        self.append = self.rows.append
+
+    def take(self) -> list[LogRecord]:
+        """Hand the records over and start an empty list."""
+        rows = self.rows
+        self.rows = []
+        self.append = self.rows.append
+        return rows
+
+
+class TransactionText:
+    """The parts of an envelope that are the same for all changes of one source transaction."""
+
+    __slots__ = ("id", "order", "rel_end", "row_lsn", "source", "times", "total")
+
+    def __init__(self, fixed: SourceText, xid: int, commit_lsn: int, commit_ts_us: int, last_commit_lsn: int, now_ns: int) -> None:
+        self.id = f"{xid}:{commit_lsn}"
+        last = f'\\"{last_commit_lsn}\\"' if last_commit_lsn else "null"
+        self.source = f'{fixed.head}{commit_ts_us // 1000}{fixed.middle}{last},\\"'
+        self.times = f'\\"]","ts_us":{commit_ts_us},"ts_ns":{commit_ts_us}000'
+        self.row_lsn = f',"txId":{xid},"lsn":'
+        self.total = f',"xmin":null,"epoch":{fixed.epoch}}},"transaction":{{"id":"{self.id}","total_order":'
+        self.rel_end = f',"ts_ms":{now_ns // 1_000_000},"ts_us":{now_ns // 1000},"ts_ns":{now_ns}}}'
+        self.order = 0
+
+
+class SourceText:
+    """The parts of `source` that are the same for one capture."""
+
+    __slots__ = ("epoch", "head", "middle")
+
+    def __init__(self, version: str, name: str, database: str, epoch: int) -> None:
+        self.head = (
+            f',"source":{{"version":{_escape(version)},"connector":"postgresql","name":{_escape(name)},"ts_ms":'
+        )
+        self.middle = f',"snapshot":"false","db":{latin1(_escape(database))},"sequence":"['
+        self.epoch = epoch
+
+
+class RelationEncoder:
+    """Writes the records of one version of one table."""
+
+    __slots__ = ("_columns", "_key", "_key_head", "_key_row", "_kinds", "_order", "_owner", "_row", "_table", "count", "partitions", "relid", "table")
+
+    def __init__(self, relid: int, table: Table, partitions: list[PartitionRows]) -> None:
+        self.relid = relid
+        self.table = table
+        self.partitions = partitions
+        self.count = len(partitions)
+        self._columns = tuple(column.name for column in table.columns)
+        self._kinds = tuple(int(column.kind) for column in table.columns)
+        names = [latin1(_escape(name)).replace("%", "%%") for name in self._columns]
+        self._row = "{" + ",".join(f"{name}:%s" for name in names) + "}"
+        self._key = tuple(self._columns.index(name) for name in table.key)
+        self._key_row = "{" + ",".join(f"{names[index]}:%s" for index in self._key) + "}"
+        self._key_head = f"{{{latin1(_escape(self._columns[self._key[0]]))}:" if len(self._key) == 1 else ""
+        self._table = f',"schema":{latin1(_escape(table.schema))},"table":{latin1(_escape(table.name))}'
+        self._owner: TransactionText | None = None
+        self._order = 0
+
+    def _read(self, buf: Buffer, text: str, pos: int) -> tuple[list[str], int, list[int] | None]:
+        """JSON of each value of the tuple at `pos`, the place after it, and the columns that were not sent."""
+        values: list[str] = []
+        append = values.append
+        unchanged: list[int] | None = None
+        pos += 2
+        for kind in self._kinds:
+            mark = text[pos]
+            if mark == "t":
+                start = pos + 5
+                pos = start + _u32(buf, pos + 1)[0]
+                if kind == _NUMBER:
+                    append(text[start:pos])
+                elif kind == _STRING:
+                    append(_escape(text[start:pos]))
+                elif kind == _BOOLEAN:
+                    append("true" if text[start] == "t" else "false")
+                else:
+                    append(float_json(text[start:pos]))
+            elif mark == "n":
+                append("null")
+                pos += 1
+            elif mark == "u":
+                if unchanged is None:
+                    unchanged = []
+                unchanged.append(len(values))
+                append(_PLACEHOLDER_JSON)
+                pos += 1
+            else:
+                raise Unsupported(
+                    f"column {len(values) + 1} of a row of {self.table.qualified} is in form {mark!r}",
+                    expected="text (t), null (n) or unchanged (u)",
+                    fix="report this server's version: capture asks for text only",
+                )
+        return values, pos, unchanged
+
+    def _check(self, buf: Buffer, pos: int) -> None:
+        found = buf[pos] << 8 | buf[pos + 1]
+        if found != len(self._kinds):
+            raise Unsupported(
+                f"a row of {self.table.qualified} has {found} columns",
+                expected=f"{len(self._kinds)}, as its Relation message said",
+                fix="report this server's version",
+            )
+
+    def _key_of(self, values: list[str]) -> str:
+        if self._key_head:
+            return f"{self._key_head}{values[self._key[0]]}}}"
+        if self._key:
+            return self._key_row % tuple([values[index] for index in self._key])
+        return self._row % tuple(values)
+
+    def insert(self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText) -> tuple[PartitionRows, int]:
+        """Append the record of an Insert; `pos` is that of its tuple. Returns where to, and the record's bytes."""
+        self._check(buf, pos)
+        values, _, _ = self._read(buf, text, pos)
+        return self._emit("null", self._row % tuple(values), "c", self._key_of(values), lsn, transaction, None)
+
+    def update(
+        self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
+    ) -> list[tuple[PartitionRows, int]]:
+        """Append the records of an Update: one, or three when the key changed (delete, tombstone, insert)."""
+        old: list[str] | None = None
+        kind = text[pos]
+        if kind != "N":
+            self._check(buf, pos + 1)
+            old, pos, _ = self._read(buf, text, pos + 1)
+        self._check(buf, pos + 1)
+        new, _, unchanged = self._read(buf, text, pos + 1)
+        if unchanged is not None and kind == "O" and old is not None:
+            for index in unchanged:
+                new[index] = old[index]
+            unchanged = None
+        names = self._names(unchanged)
+        after = self._row % tuple(new)
+        if old is None:
+            return [self._emit("null", after, "u", self._key_of(new), lsn, transaction, names)]
+        before, old_key, new_key = self._row % tuple(old), self._key_of(old), self._key_of(new)
+        if old_key == new_key or not self._key:
+            return [self._emit(before, after, "u", old_key, lsn, transaction, names)]
+        moved = (names or []) + [(OLD_KEY, old_key.encode("latin-1"))]
+        return [
+            self._emit(before, "null", "d", old_key, lsn, transaction, [(NEW_KEY, new_key.encode("latin-1"))]),
+            self._tombstone(old_key, transaction),
+            self._emit("null", after, "c", new_key, lsn, transaction, moved),
+        ]
+
+    def delete(
+        self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
+    ) -> list[tuple[PartitionRows, int]]:
+        """Append the records of a Delete: the change and its tombstone."""
+        self._check(buf, pos + 1)
+        old, _, _ = self._read(buf, text, pos + 1)
+        key = self._key_of(old)
+        return [
+            self._emit(self._row % tuple(old), "null", "d", key, lsn, transaction, None),
+            self._tombstone(key, transaction),
+        ]
+
+    def _names(self, unchanged: list[int] | None) -> list[tuple[str, bytes]] | None:
+        if unchanged is None:
+            return None
+        listed = ",".join(_escape(self._columns[i]) for i in unchanged)
+        return [(UNCHANGED, f"[{listed}]".encode())]
+
+    def _emit(
+        self,
+        before: str,
+        after: str,
+        op: str,
+        key_text: str,
+        lsn: int,
+        tx: TransactionText,
+        headers: list[tuple[str, bytes]] | None,
+    ) -> tuple[PartitionRows, int]:
+        if self._owner is not tx:
+            self._owner = tx
+            self._order = 0
+        self._order += 1
+        tx.order += 1
+        key = key_text.encode("latin-1")
+        value = (
+            f'{{"before":{before},"after":{after}{tx.source}{lsn}{tx.times}{self._table}{tx.row_lsn}{lsn}{tx.total}{tx.order}'
+            f',"data_collection_order":{self._order}}},"op":"{op}"{tx.rel_end}'
+        ).encode("latin-1")
+        rows = self.partitions[crc32(key) % self.count]
+        if headers is None:
+            rows.append((rows.topic, value, key, rows.partition))
+        else:
+            rows.append((rows.topic, value, key, rows.partition, None, 0, headers))
+        return rows, len(value)
+
+    def _tombstone(self, key_text: str, tx: TransactionText) -> tuple[PartitionRows, int]:
+        key = key_text.encode("latin-1")
+        rows = self.partitions[crc32(key) % self.count]
+        headers = [(TRANSACTION_ID, tx.id.encode()), (TOTAL_ORDER, str(tx.order).encode())]
+        rows.append((rows.topic, None, key, rows.partition, None, 0, headers))
+        return rows, len(key)
+

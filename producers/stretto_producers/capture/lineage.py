@@ -1,0 +1,87 @@
+"""Is the source still the one whose WAL the log continues? Step 2 of capture: a gap halts, nothing is skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from stretto_connectors.postgres.replication import Identity, ReplicationConnection
+from stretto_schemas.errors import Gap, SettingsError
+from stretto_schemas.frontier import Frontier
+from stretto_schemas.lsn import format_lsn, parse_lsn
+from stretto_schemas.settings import SourceSettings
+
+REPAIR = "copy the source again: `stretto destroy --yes`, `stretto init`, `stretto follower add`"
+
+
+def check_lineage(
+    frontier: Frontier, identity: Identity, stream: ReplicationConnection, sql: psycopg.Connection[tuple[Any, ...]], source: SourceSettings
+) -> None:
+    """Raise Gap when what follows the frontier cannot be had from this server, or is not its continuation."""
+    end = format_lsn(frontier.end_lsn)
+    if identity.system_id != frontier.system_id:
+        raise Gap(
+            f"the log continues system {frontier.system_id}, this server is system {identity.system_id}",
+            expected="the server that `stretto init` saw, or a physical copy of it",
+            fix=f"correct `dsn` of section [source]; for a new server {REPAIR}",
+        )
+    if identity.timeline != frontier.timeline:
+        switch = _switch_lsn(stream, frontier.timeline, identity.timeline)
+        if switch is None or switch < frontier.end_lsn:
+            raise Gap(
+                f"the server is on timeline {identity.timeline}, which left timeline {frontier.timeline}"
+                f" at {format_lsn(switch) if switch else 'an unknown place'}, before the frontier at {end}",
+                expected="a promotion after the frontier",
+                fix=f"the log holds transactions that this server never had; {REPAIR}",
+            )
+    if identity.flushed_lsn < frontier.end_lsn:
+        raise Gap(
+            f"the server's WAL ends at {format_lsn(identity.flushed_lsn)}, before the frontier at {end}",
+            expected="a server that has everything the log has",
+            fix=f"this server was restored to an earlier time; {REPAIR}",
+        )
+    _check_slot(frontier, sql, source)
+
+
+def _check_slot(frontier: Frontier, sql: psycopg.Connection[tuple[Any, ...]], source: SourceSettings) -> None:
+    row = sql.execute(
+        "select plugin, database, confirmed_flush_lsn::text, wal_status, current_database() from pg_replication_slots"
+        " where slot_name = %s",
+        (source.slot_name,),
+    ).fetchone()
+    if row is None:
+        raise Gap(
+            f"slot {source.slot_name} does not exist",
+            expected="the slot that `stretto init` made",
+            fix=f"changes since it was dropped are missing in the log; {REPAIR}",
+        )
+    plugin, database, confirmed, wal_status, here = row
+    if plugin != "pgoutput" or database != here:
+        raise SettingsError(
+            f"slot {source.slot_name} is for plugin {plugin} in database {database}",
+            expected=f"pgoutput in database {here}",
+            fix="set another `slot` in section [source]",
+        )
+    if wal_status == "lost":
+        raise Gap(
+            f"slot {source.slot_name} has lost WAL that the log needs",
+            expected="max_slot_wal_keep_size above what an outage writes",
+            fix=REPAIR,
+        )
+    if confirmed is not None and parse_lsn(confirmed) > frontier.end_lsn:
+        raise Gap(
+            f"slot {source.slot_name} stands at {confirmed}, past the log's last frontier at {format_lsn(frontier.end_lsn)}",
+            expected="a slot at or before the last frontier",
+            fix=f"somebody else advanced the slot, or the log lost its end; {REPAIR}",
+        )
+
+
+def _switch_lsn(stream: ReplicationConnection, old: int, new: int) -> int | None:
+    """Where the new timeline left the old one, from its history file; None when it did not descend from it."""
+    _, content = stream.command(f"TIMELINE_HISTORY {new}")
+    for line in content.splitlines():
+        fields = line.split("\t")
+        if len(fields) >= 2 and fields[0].strip() == str(old):
+            return parse_lsn(fields[1].strip())
+    return None

@@ -1,0 +1,85 @@
+"""The source's pulse: heartbeats through its WAL, and how far that WAL is. A thread with a session of its own."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+
+import msgspec
+import psycopg
+
+from stretto_connectors.postgres.connection import connect
+from stretto_schemas.errors import StrettoError
+from stretto_schemas.settings import SourceSettings
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_PREFIX = "stretto.heartbeat"
+POLL_S = 0.5
+RETRY_S = 2.0
+
+
+class Heartbeat(msgspec.Struct):
+    """Content of a heartbeat message. Any role may write one, so it is a hint: only our own nonce is believed."""
+
+    nonce: str
+    clock_us: int
+
+
+class Pulse:
+    """Emits a heartbeat every `heartbeat_s` and reads the WAL's end and what the slot retains."""
+
+    def __init__(self, source: SourceSettings, heartbeat_s: float) -> None:
+        self._source = source
+        self._heartbeat_s = heartbeat_s
+        self.nonce = secrets.token_hex(8)
+        self.wal_lsn = 0
+        """End of the source's WAL as last seen."""
+        self.retained_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread.start()
+
+    def own_heartbeat(self, content: bytes) -> int | None:
+        """The clock in a heartbeat of this process, microseconds since 1970; None for anybody else's."""
+        try:
+            beat = msgspec.json.decode(content, type=Heartbeat)
+        except msgspec.MsgspecError:
+            return None
+        return beat.clock_us if beat.nonce == self.nonce else None
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with connect(self._source.dsn, self._source.password, application="stretto-pulse", tcp_user_timeout="5000") as conn:
+                    self._beat(conn)
+            except (psycopg.Error, StrettoError) as error:
+                log.debug("no pulse: %s", error)
+                self._stop.wait(RETRY_S)
+
+    def _beat(self, conn: psycopg.Connection) -> None:
+        flush = ", flush => true" if conn.info.server_version >= 170000 else ""
+        transactional = "false" if flush else "true"
+        emit = (
+            f"select pg_logical_emit_message({transactional}, %s, jsonb_build_object('nonce', %s::text, 'clock_us',"
+            f" (extract(epoch from clock_timestamp()) * 1000000)::bigint)::text{flush})"
+        )
+        due = 0.0
+        while not self._stop.wait(POLL_S):
+            if time.monotonic() >= due:
+                conn.execute(emit.encode(), (HEARTBEAT_PREFIX, self.nonce))
+                due = time.monotonic() + self._heartbeat_s
+            row = conn.execute(
+                "select pg_current_wal_lsn() - '0/0'::pg_lsn, (select pg_current_wal_lsn() - restart_lsn"
+                " from pg_replication_slots where slot_name = %s)",
+                (self._source.slot_name,),
+            ).fetchone()
+            assert row is not None
+            self.wal_lsn, self.retained_bytes = int(row[0]), int(row[1] or 0)

@@ -1,0 +1,126 @@
+"""Relation messages become tables with a topic: shapes are compared with what the schema topic already has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+import psycopg
+from confluent_kafka.admin import AdminClient
+
+from stretto_connectors.kafka.reader import missing_topic, read_range, watermarks
+from stretto_connectors.kafka.topics import ensure_topics, partition_counts, rows_config
+from stretto_connectors.postgres.catalog import known_tables, read_columns, read_key, read_type_names
+from stretto_producers.capture.encoder import PartitionRows, RelationEncoder
+from stretto_schemas.names import message_topic, schema_topic, table_topic
+from stretto_schemas.settings import Settings
+from stretto_schemas.tables import Column, Table, kind_of
+
+decode_table = msgspec.json.Decoder(Table).decode
+encode_table = msgspec.json.Encoder().encode
+
+
+class RelationMessage(Protocol):
+    """What is needed of pgoutput's Relation message."""
+
+    relid: int
+    schema: str
+    name: str
+    replica_identity: str
+    columns: Any
+
+
+def schema_key(table: Table) -> bytes:
+    """Key of a table's record in the schema topic."""
+    return msgspec.json.encode([table.schema, table.name])
+
+
+def read_shapes(settings: Settings) -> dict[tuple[str, str], Table]:
+    """The newest shape of each table in the schema topic. Raises Halted when there is no such topic."""
+    topic = schema_topic(settings.prefix, settings.source.name)
+    low, high = watermarks(settings.kafka, topic)
+    shapes = {}
+    for message in read_range(settings.kafka, topic, 0, low, high):
+        if message.value() is not None:
+            table = decode_table(message.value() or b"")
+            shapes[table.schema, table.name] = table
+    return shapes
+
+
+class Relations:
+    """Every table of the stream: its current encoder, its topic's partitions, its last published shape."""
+
+    def __init__(self, settings: Settings, admin: AdminClient, sql: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._sql = sql
+        self._shapes = read_shapes(settings)
+        _, self._takes_new = known_tables(sql, settings.source.publication)
+        prefix = f"{settings.prefix}.{settings.source.name}."
+        self._counts = partition_counts(admin, settings.kafka, prefix)
+        for table in self._shapes.values():
+            if table.topic not in self._counts:
+                raise missing_topic(table.topic)
+        self._partitions: dict[str, list[PartitionRows]] = {}
+        self.encoders: dict[int, RelationEncoder] = {}
+        self.new_partitions: list[tuple[str, int]] = []
+        """Partitions of topics made since the last look: the next frontier that counts them says they begin at 0."""
+
+    @property
+    def row_partitions(self) -> list[tuple[str, int]]:
+        """All partitions that may hold rows or messages of this source."""
+        topics = {table.topic for table in self._shapes.values()} | {self.message_topic} | set(self._partitions)
+        return [(topic, p) for topic in sorted(topics) for p in range(self._counts.get(topic, 0))]
+
+    @property
+    def message_topic(self) -> str:
+        """Topic of logical messages."""
+        return message_topic(self._settings.prefix, self._settings.source.name)
+
+    def partitions_of(self, topic: str, *, partitions: int | None = None) -> list[PartitionRows]:
+        """The topic's waiting records by partition; the topic is made when it is missing."""
+        found = self._partitions.get(topic)
+        if found is None:
+            if topic not in self._counts:
+                kafka = self._settings.kafka
+                wanted = partitions or kafka.partitions
+                ensure_topics(self._admin, kafka, [topic], partitions=wanted, config=rows_config(kafka))
+                self._counts[topic] = wanted
+                self.new_partitions += [(topic, p) for p in range(wanted)]
+            found = [PartitionRows(topic, p) for p in range(self._counts[topic])]
+            self._partitions[topic] = found
+        return found
+
+    def all_partitions(self) -> list[PartitionRows]:
+        """Every partition that records may wait for."""
+        return [rows for partitions in self._partitions.values() for rows in partitions]
+
+    def see(self, message: RelationMessage, lsn: int) -> tuple[Table, list[str]]:
+        """Take in a Relation message: make its encoder; return its shape and the columns that it lost."""
+        catalog = read_columns(self._sql, message.relid)
+        columns = self._columns(message, catalog)
+        before = self._shapes.get((message.schema, message.name))
+        identity = message.replica_identity
+        key = read_key(self._sql, message.relid, identity)
+        usable = key if set(key) <= {column.name for column in columns} and identity != "n" else ()
+        topic = before.topic if before else table_topic(self._settings.prefix, self._settings.source.name, message.schema, message.name)
+        created = before.created if before else self._takes_new
+        table = Table(message.schema, message.name, topic, columns, usable, identity, lsn, created)
+        lost = [] if before is None else sorted({c.name for c in before.columns} - {c.name for c in columns})
+        self.encoders[message.relid] = RelationEncoder(message.relid, table, self.partitions_of(topic))
+        self._shapes[message.schema, message.name] = table
+        return table, lost
+
+    def _columns(self, message: RelationMessage, catalog: Mapping[str, Column]) -> tuple[Column, ...]:
+        """The message's columns with what the catalog adds; the message is older and wins where they differ."""
+        names = read_type_names(self._sql, [(c.type_oid, c.type_modifier) for c in message.columns])
+        made = []
+        for column, (type_name, base) in zip(message.columns, names, strict=True):
+            now = catalog.get(column.name)
+            if now is not None and now.type_name == type_name:
+                made.append(now)
+            else:
+                made.append(Column(column.name, type_name or "text", kind_of(base or column.type_oid)))
+        return tuple(made)
+

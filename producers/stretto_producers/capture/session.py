@@ -1,0 +1,412 @@
+"""One session of capture: from taking over the transactional id to the first error.
+
+The steps, in this order (their numbers stand in the code):
+
+1. `init_transactions()` fences older processes and decides the last transaction's outcome.
+2. Read the last committed frontier; check that slot, system and timeline continue it.
+3. START_REPLICATION from its `end_lsn`.
+4. Group whole source transactions; write the rows, then the frontier, then commit: no flush in between.
+5. Only then tell the source that everything up to the frontier's `end_lsn` is safe.
+
+After a crash anywhere the next session begins again at 1; no transaction is lost or written twice, and rows that no
+frontier counts are void.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+import threading
+import time
+from typing import Any
+
+import psycopg
+
+from stretto_connectors.failpoints import failpoint
+from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.reader import end_offsets, find_frontier
+from stretto_connectors.kafka.writer import LogRecord, LogWriter, Partition
+from stretto_connectors.postgres import pgoutput
+from stretto_connectors.postgres.connection import connect
+from stretto_connectors.postgres.replication import ReplicationConnection
+from stretto_producers.capture.batch import Batch, Sealed
+from stretto_producers.capture.committer import Committer, Written
+from stretto_producers.capture.encoder import SourceText, TransactionText
+from stretto_producers.capture.lineage import check_lineage
+from stretto_producers.capture.messages import message_envelope
+from stretto_producers.capture.progress import Progress
+from stretto_producers.capture.pulse import HEARTBEAT_PREFIX, Pulse
+from stretto_producers.capture.relations import Relations, encode_table, schema_key
+from stretto_schemas import names
+from stretto_schemas.errors import Gap, Unsupported
+from stretto_schemas.frontier import Frontier, Open, PartitionOffset, SchemaChange, Truncate, encode_record
+from stretto_schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_lsn_at = struct.Struct("!Q").unpack_from
+_relid_at = struct.Struct("!I").unpack_from
+
+READ_AT_ONCE = 512
+"""Messages taken from libpq before looking at anything else."""
+
+IDLE_WAIT_S = 0.5
+COVER_IDLE_S = 10.0
+"""An idle source's WAL moves on without publishing anything: a frontier says so this often, so the slot lets go of it."""
+
+VERSION = "0.1.0"
+
+
+class Session:
+    """Owns every connection of one run. Use as a context manager; `run()` returns when `stop` is set."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._source = settings.source
+        self._batch = Batch()
+        self._transaction: TransactionText | None = None
+        self._begin: Any = None
+        self._origin = ""
+        self._closers: list[Any] = []
+        self._counted: dict[Partition, int] = {}
+        self._next: dict[Partition, int] = {}
+        self._resume: list[PartitionOffset] | None = None
+        self._last_full = 0.0
+        self._last_frontier_at = 0.0
+        self._last_status = 0.0
+        self._idle_lsn = 0
+        self._asked = False
+        self._previous: list[PartitionOffset] = []
+        self._last_commit_lsn = 0
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for close in reversed(self._closers):
+            close()
+
+    # --- steps 1 to 3 -------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Steps 1 to 3. Raises what is in the way."""
+        settings, source, kafka = self._settings, self._source, self._settings.kafka
+        writer = LogWriter(kafka, names.transactional_id(settings.prefix, source.name), settings.capture.transaction_timeout_s)
+        self._closers.append(writer.close)
+        writer.init()  # step 1
+        failpoint("capture.after_init_transactions")
+
+        self._topic = names.transactions_topic(settings.prefix, source.name)
+        found = find_frontier(kafka, self._topic)  # step 2
+        if found is None:
+            raise Gap(
+                f"topic {self._topic} holds no frontier",
+                expected="at least the first one, which `stretto init` writes",
+                fix="run `stretto init` on a source that was never captured; an emptied topic means a new start: "
+                "`stretto destroy --yes`, `stretto init`, `stretto follower add`",
+            )
+        self._frontier = found[0]
+        stream = ReplicationConnection(source.dsn, source.password, application="stretto-capture")
+        self._closers.append(stream.close)
+        sql = connect(source.dsn, source.password, application="stretto-catalog")
+        self._closers.append(sql.close)
+        identity = stream.identify()
+        check_lineage(self._frontier, identity, stream, sql, source)
+        self._identity = identity
+        client = admin(kafka)
+        self._relations = Relations(settings, client, sql)
+        resume = end_offsets(client, kafka, self._relations.row_partitions)
+        self._resume = [PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())]
+        self._counted = dict(resume)
+        self._next = dict(resume)
+
+        self._stream = stream
+        self._start(sql)  # step 3
+        self._fixed = SourceText(VERSION, f"{settings.prefix}.{source.name}", identity.database, self._frontier.epoch)
+        self._pulse = Pulse(source, settings.capture.heartbeat_s)
+        self._closers.append(self._pulse.close)
+        self._committer = Committer(writer, self._envelope)
+        self._closers.append(self._committer.close)
+        self._received = self._flushed = self._frontier.end_lsn
+        self._progress.opened(self._frontier, self._pulse)
+        self._send_status()
+        log.info("capturing from %s on, slot %s", identity.database, source.slot_name)
+
+    def _start(self, sql: psycopg.Connection[tuple[Any, ...]]) -> None:
+        version = self._stream.server_version()
+        publication = self._source.publication.replace('"', '""')
+        options = {"publication_names": f'"{publication}"', "messages": "true"}
+        options["proto_version"] = "4" if version >= 160000 else "3" if version >= 150000 else "2"
+        if version >= 160000:
+            options["origin"] = "any"
+        if not sql.execute("select from pg_publication where pubname = %s", (self._source.publication,)).fetchall():
+            raise Gap(
+                f"publication {self._source.publication} does not exist",
+                expected="the publication that `stretto init` made",
+                fix="make it again as `stretto init --dry-run` prints it; changes since it was dropped may be missing",
+            )
+        self._stream.start(self._source.slot_name, self._frontier.end_lsn, options)
+
+    # --- step 4 -------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Read, group, write, until `stop`. Whole transactions that wait are written before it returns."""
+        self._seal(now=time.monotonic())
+        capture = self._settings.capture
+        stream, batch, committer, handle = self._stream, self._batch, self._committer, self._handle
+        while not stop.is_set():
+            message = stream.read()
+            count = 0
+            while message is not None:
+                handle(message)
+                count += 1
+                if count == READ_AT_ONCE or batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes:
+                    break
+                message = stream.read()
+            now = time.monotonic()
+            self._harvest()
+            full = batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes
+            if full:
+                self._await_committer()
+                self._seal(now)
+            elif count < READ_AT_ONCE:
+                if not committer.busy and self._worth_a_frontier(now):
+                    self._seal(now)
+                elif count == 0:
+                    stream.wait(IDLE_WAIT_S, committer.fd)
+            if now - self._last_status >= capture.status_s:
+                self._send_status()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._await_committer()
+        if self._transaction is None and self._batch.complete:
+            self._seal(time.monotonic())
+            self._await_committer()
+        self._send_status()
+
+    def _worth_a_frontier(self, now: float) -> bool:
+        """Idle and something to say: nothing waits when nothing follows."""
+        if self._transaction is not None:
+            return False
+        if self._batch.complete:
+            return True
+        ahead = self._idle_lsn > self._frontier.end_lsn
+        return ahead and (self._asked or now - self._last_frontier_at >= COVER_IDLE_S)
+
+    def _await_committer(self) -> None:
+        """Block until the batch in flight is committed, answering the source meanwhile."""
+        while self._committer.busy:
+            self._stream.wait(IDLE_WAIT_S, self._committer.fd)
+            self._harvest()
+            if time.monotonic() - self._last_status >= self._settings.capture.status_s:
+                self._send_status()
+
+    def _seal(self, now: float) -> None:
+        """Hand what waits to the committer: with a frontier when a whole transaction (or nothing at all) waits."""
+        batch = self._batch
+        inside = self._transaction is not None
+        if inside:
+            batch.note_open()
+        frontier = None if inside and not batch.complete else self._make_frontier(now)
+        sealed = batch.seal(self._relations.all_partitions(), frontier)
+        if frontier is not None:
+            self._name_starts(frontier)
+        self._committer.submit(sealed)
+
+    def _make_frontier(self, now: float) -> Frontier:
+        last, batch = self._frontier, self._batch
+        newest = batch.transactions[-1] if batch.transactions else None
+        end_lsn = max(last.end_lsn, newest.end_lsn if newest else 0)
+        if self._transaction is None:
+            end_lsn = max(end_lsn, self._idle_lsn)
+        frontier = Frontier(
+            source=self._source.name,
+            epoch=last.epoch,
+            system_id=last.system_id,
+            timeline=self._identity.timeline,
+            commit_lsn=newest.commit_lsn if newest else last.commit_lsn,
+            end_lsn=end_lsn,
+            commit_ts_us=newest.commit_ts_us if newest else last.commit_ts_us,
+            sequence=last.sequence + 1,
+            previous_offsets=self._previous,
+        )
+        if self._resume is not None or now - self._last_full >= self._settings.capture.full_frontier_s:
+            frontier.offsets = [PartitionOffset(t, p, offset) for (t, p), offset in sorted(self._counted.items())]
+            frontier.offsets_lsn = last.end_lsn
+            frontier.resume_offsets, self._resume = self._resume, None
+            self._last_full = now
+        self._last_frontier_at = now
+        self._asked = False
+        self._frontier = frontier
+        return frontier
+
+    def _name_starts(self, frontier: Frontier) -> None:
+        made = self._relations.new_partitions
+        if made:
+            counted = set(frontier.partitions)
+            frontier.start_offsets = [PartitionOffset(t, p, 0) for t, p in made if (t, p) in counted]
+            self._relations.new_partitions = [place for place in made if place not in counted]
+
+    def _envelope(self, sealed: Sealed) -> tuple[list[LogRecord], list[LogRecord]]:
+        """The control records around a batch: `Open` before its first row, shapes and the frontier after its last."""
+        key = self._source.name.encode()
+        first: list[LogRecord] = [(self._topic, encode_record(Open(self._source.name, self._frontier.epoch)), key, 0)]
+        last = list(sealed.shapes)
+        if sealed.frontier is not None:
+            last.append((self._topic, encode_record(sealed.frontier), key, 0))
+        return first, last
+
+    # --- step 5 -------------------------------------------------------------------------------------------------------
+
+    def _harvest(self) -> None:
+        """Take in a committed batch and acknowledge it."""
+        written = self._committer.take()
+        if written is None:
+            return
+        frontier = written.sealed.frontier
+        self._next.update(written.offsets)
+        if frontier is not None:
+            self._count(written, frontier)
+            failpoint("capture.before_status")
+            self._flushed = frontier.end_lsn
+            self._progress.committed(frontier, written)
+            self._send_status()
+        else:
+            self._progress.part(written)
+            failpoint("capture.between_parts")
+
+    def _count(self, written: Written, frontier: Frontier) -> None:
+        uncounted = written.sealed.uncounted
+        self._previous = []
+        for place in frontier.partitions:
+            place = (place[0], place[1])
+            offset = self._next[place] - uncounted.get(place, 0)
+            self._counted[place] = offset
+            self._previous.append(PartitionOffset(place[0], place[1], offset))
+
+    def _send_status(self) -> None:
+        received = max(self._received, self._flushed)
+        self._stream.send(pgoutput.status_update(received, self._flushed, 0, time.time_ns() // 1000))
+        self._last_status = time.monotonic()
+
+    # --- messages of the stream ---------------------------------------------------------------------------------------
+
+    def _handle(self, message: memoryview) -> None:
+        if message[0] != 0x77:  # not XLogData
+            self._keepalive(message)
+            return
+        kind = message[25]
+        if kind == 0x49:  # Insert
+            transaction, encoder = self._row(message)
+            rows, size = encoder.insert(message, str(message, "latin-1"), 31, _lsn_at(message, 1)[0], transaction)
+            self._batch.add(rows, size)
+        elif kind == 0x55:  # Update
+            transaction, encoder = self._row(message)
+            for rows, size in encoder.update(message, str(message, "latin-1"), 30, _lsn_at(message, 1)[0], transaction):
+                self._batch.add(rows, size)
+        elif kind == 0x44:  # Delete
+            transaction, encoder = self._row(message)
+            for rows, size in encoder.delete(message, str(message, "latin-1"), 30, _lsn_at(message, 1)[0], transaction):
+                self._batch.add(rows, size)
+        else:
+            self._other(pgoutput.decode(bytes(message[25:])), _lsn_at(message, 1)[0])
+
+    def _row(self, message: memoryview) -> tuple[TransactionText, Any]:
+        transaction = self._transaction
+        encoder = self._relations.encoders.get(_relid_at(message, 26)[0])
+        if transaction is None or encoder is None:
+            raise Unsupported(
+                f"a row message names relation {_relid_at(message, 26)[0]} outside of a transaction or without its Relation message",
+                expected="Begin, Relation, then rows",
+                fix="report this server's version",
+            )
+        return transaction, encoder
+
+    def _other(self, message: Any, lsn: int) -> None:
+        match message:
+            case pgoutput.Begin():
+                self._begin = message
+                self._origin = ""
+                self._transaction = TransactionText(
+                    self._fixed, message.xid, message.final_lsn, message.commit_ts_us, self._last_commit_lsn, time.time_ns()
+                )
+            case pgoutput.Commit():
+                self._batch.commit(
+                    self._begin.xid, message.commit_lsn, message.end_lsn, message.commit_ts_us, self._origin
+                )
+                self._transaction = None
+                self._last_commit_lsn = message.commit_lsn
+                self._received = self._idle_lsn = max(self._idle_lsn, message.end_lsn)
+                self._progress.received(message.end_lsn, message.commit_ts_us)
+            case pgoutput.Relation():
+                self._relation(message, lsn)
+            case pgoutput.Origin():
+                self._origin = message.name
+            case pgoutput.Truncate():
+                self._truncate(message)
+            case pgoutput.LogicalMessage():
+                self._message(message)
+            case pgoutput.Type():
+                pass  # the catalog names types
+            case _:
+                raise Unsupported(
+                    f"the source sent {type(message).__name__}",
+                    expected="whole transactions: neither streaming nor two-phase was asked for",
+                    fix="report this server's version",
+                )
+
+    def _relation(self, message: pgoutput.Relation, lsn: int) -> None:
+        table, dropped = self._relations.see(message, lsn)
+        transaction = self._transaction
+        if transaction is None:
+            raise Unsupported("a Relation message came outside of a transaction", fix="report this server's version")
+        commit_lsn = self._begin.final_lsn
+        self._batch.add_barrier(SchemaChange(commit_lsn, transaction.order, table, dropped))
+        topic = names.schema_topic(self._settings.prefix, self._source.name)
+        self._batch.add_shape((topic, encode_table(table), schema_key(table), 0))
+
+    def _truncate(self, message: pgoutput.Truncate) -> None:
+        assert self._transaction is not None, "pgoutput sends Truncate inside a transaction"
+        tables = [self._relations.encoders[relid].table for relid in message.relids]
+        self._batch.add_barrier(
+            Truncate(
+                self._begin.final_lsn,
+                self._transaction.order,
+                [(table.schema, table.name) for table in tables],
+                message.cascade,
+                message.restart_identity,
+            )
+        )
+
+    def _message(self, message: pgoutput.LogicalMessage) -> None:
+        if message.prefix == HEARTBEAT_PREFIX:
+            clock = self._pulse.own_heartbeat(message.content)
+            if clock is not None:
+                self._batch.heartbeat_us = clock
+                self._progress.heartbeat(clock)
+            if self._transaction is None:
+                self._received = self._idle_lsn = max(self._idle_lsn, message.lsn)
+            return
+        transaction = self._transaction if message.transactional else None
+        [rows] = self._relations.partitions_of(self._relations.message_topic, partitions=1)
+        value = message_envelope(self._fixed, transaction, message, time.time_ns())
+        key = json.dumps({"prefix": message.prefix}, ensure_ascii=False, separators=(",", ":")).encode()
+        rows.append((rows.topic, value, key, 0))
+        if transaction is None:
+            self._batch.add_outside(rows, len(value))
+        else:
+            self._batch.add(rows, len(value))
+
+    def _keepalive(self, message: memoryview) -> None:
+        beat = pgoutput.keepalive(bytes(message))
+        if self._transaction is None:
+            self._idle_lsn = max(self._idle_lsn, beat.end_lsn)
+            self._received = max(self._received, beat.end_lsn)
+            self._progress.received(beat.end_lsn, 0)
+        if beat.reply_requested:
+            self._asked = True
+            self._send_status()
+
