@@ -1,15 +1,15 @@
 """What can go wrong with servers that we start ourselves.
 
-    UsageError
-     |__ PortTaken          somebody listens where a server should
-     |__ ForeignFolder      a folder holds something that is not ours
-     |__ AlreadyRunning     a server already works on this folder
-    Unreachable
-     |__ StartFailed        a server ended, or did not answer in time
-     |    |__ DiskFull
-     |__ NotFetched         a file must come from the network, and does not
-    CheckFailed
-     |__ ChecksumMismatch   a file is not the one that was pinned
+UsageError
+ |__ PortTaken          somebody listens where a server should
+ |__ ForeignFolder      a folder holds something that is not ours
+ |__ AlreadyRunning     a server already works on this folder
+Unreachable
+ |__ StartFailed        a server ended, or did not answer in time
+ |    |__ DiskFull
+ |__ NotFetched         a file must come from the network, and does not
+CheckFailed
+ |__ ChecksumMismatch   a file is not the one that was pinned
 """
 
 from __future__ import annotations

@@ -122,9 +122,7 @@ class EmbeddedPostgres:
         # Our own id file says that no server runs here, so this one can only mislead: pids are used again.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         command = [str(self.bin_dir / "postgres"), "-D", str(self._cluster)]
-        child = Child(
-            self.name, command, log=self.log, id_file=self._id_file, env=_environment(), account=account
-        )
+        child = Child(self.name, command, log=self.log, id_file=self._id_file, env=_environment(), account=account)
         self._child = child
         try:
             child.wait_ready(self._answers, START_S)
@@ -157,7 +155,9 @@ class EmbeddedPostgres:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _prepare(self) -> accounts.Account | None:
@@ -175,7 +175,19 @@ class EmbeddedPostgres:
         done = subprocess.run(
             [
                 self.bin_dir / "initdb",
-                *("-D", new, "-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8", "--no-sync", "--no-instructions"),
+                *(
+                    "-D",
+                    new,
+                    "-U",
+                    "postgres",
+                    "-A",
+                    "trust",
+                    "--locale=C",
+                    "-E",
+                    "UTF8",
+                    "--no-sync",
+                    "--no-instructions",
+                ),
             ],
             cwd="/",
             env=_environment(),
@@ -191,7 +203,9 @@ class EmbeddedPostgres:
         )
         if done.returncode != 0:
             shutil.rmtree(new, ignore_errors=True)
-            raise processes.failed(f"{self.name}'s initdb", f"ended with exit code {done.returncode}", self.log, done.stderr)
+            raise processes.failed(
+                f"{self.name}'s initdb", f"ended with exit code {done.returncode}", self.log, done.stderr
+            )
         with (new / "postgresql.conf").open("a") as conf:
             conf.write("\ninclude 'stretto.conf'\n")
         new.rename(self._cluster)
@@ -205,7 +219,9 @@ class EmbeddedPostgres:
         try:
             path.write_text("\n".join(lines) + "\n")
         except OSError as error:
-            raise processes.failed(self.name, "cannot write its settings", self.log, f"{error.strerror}: {path}") from None
+            raise processes.failed(
+                self.name, "cannot write its settings", self.log, f"{error.strerror}: {path}"
+            ) from None
         if account:
             os.chown(path, account.uid, account.gid)
 

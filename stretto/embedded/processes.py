@@ -99,7 +99,9 @@ class ProcessId:
                 victim.kill()
             except psutil.NoSuchProcess:
                 continue
-        wait_until(lambda: not any(v.is_running() and v.status() != psutil.STATUS_ZOMBIE for v in _there(victims)), 10.0)
+        wait_until(
+            lambda: not any(v.is_running() and v.status() != psutil.STATUS_ZOMBIE for v in _there(victims)), 10.0
+        )
 
 
 def _there(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
@@ -123,7 +125,14 @@ class Child:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, id_file: Path, env: Mapping[str, str], account: Account | None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        id_file: Path,
+        env: Mapping[str, str],
+        account: Account | None,
     ) -> None:
         self.name = name
         self.log = log
