@@ -34,7 +34,7 @@ class LagCollector:
         ):
             family = GaugeMetricFamily(name.name, name.help, labels=name.labels)
             for stage, lag in stages.items():
-                family.add_metric((self._source, self._follower, stage), value(lag))
+                family.add_metric((self._source, self._follower, stage), value(lag))  # type: ignore[no-untyped-call]
             yield family
 
     def describe(self) -> list[GaugeMetricFamily]:

@@ -38,7 +38,8 @@ def check_member(kind: str, name: str) -> str:
     if not _SOURCE.fullmatch(name) or (kind == "source" and name in RESERVED_SOURCES):
         raise SettingsError(
             f"{kind} name {name!r} is not allowed",
-            expected="1 to 40 characters of a-z 0-9 _ -, and for a source none of " + ", ".join(sorted(RESERVED_SOURCES)),
+            expected="1 to 40 characters of a-z 0-9 _ -, and for a source none of "
+            + ", ".join(sorted(RESERVED_SOURCES)),
             fix=f"rename the {kind} in the settings",
         )
     return name

@@ -37,10 +37,12 @@ class SourceSettings(_Section):
     slot: str = Field("", description="Replication slot; empty: `stretto_` and the source's name.")
     publication: str = Field("stretto", description="Publication that `stretto init` makes and capture reads.")
     tables: tuple[str, ...] = Field(
-        ("*.*",), description="Which tables to publish, as `schema.table` with `*`; `*.*` also takes in tables made later."
+        ("*.*",),
+        description="Which tables to publish, as `schema.table` with `*`; `*.*` also takes in tables made later.",
     )
     publish_via_partition_root: bool = Field(
-        True, description="Publish a partitioned table's rows under the root's name (true) or under each leaf's (false)."
+        True,
+        description="Publish a partitioned table's rows under the root's name (true) or under each leaf's (false).",
     )
     failover_slot: bool = Field(False, description="Make the slot with PostgreSQL 17's failover flag.")
 
@@ -59,15 +61,21 @@ class KafkaSettings(_Section):
     """The broker and how topics are made."""
 
     bootstrap: str = Field("", description="Bootstrap servers, `host:port,host:port`.")
-    security_protocol: str = Field("PLAINTEXT", description="As in librdkafka: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL.")
+    security_protocol: str = Field(
+        "PLAINTEXT", description="As in librdkafka: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL."
+    )
     sasl_mechanism: str = Field("", description="SCRAM-SHA-256, SCRAM-SHA-512, PLAIN; empty: none.")
     sasl_username: str = Field("", description="User for SASL.")
     sasl_password: SecretStr | None = Field(None, description="Password for SASL.")
     options: dict[str, str] = Field(default_factory=dict, description="More librdkafka options for every client.")
-    partitions: int = Field(4, ge=1, le=1024, description="Partitions of a table's topic; fixed when the topic is made.")
+    partitions: int = Field(
+        4, ge=1, le=1024, description="Partitions of a table's topic; fixed when the topic is made."
+    )
     replication_factor: int = Field(1, ge=1, le=15, description="Replicas of each topic.")
     min_insync_replicas: int = Field(1, ge=1, le=15, description="`min.insync.replicas` of each topic.")
-    retention_hours: float = Field(168.0, gt=0, description="How long rows stay in a table's topic; longer than any outage.")
+    retention_hours: float = Field(
+        168.0, gt=0, description="How long rows stay in a table's topic; longer than any outage."
+    )
     max_message_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, description="Largest record; a row of PostgreSQL may have up to 1 GB."
     )
@@ -78,7 +86,9 @@ class CaptureSettings(_Section):
     """How capture groups source transactions into Kafka transactions."""
 
     batch_rows: int = Field(20_000, ge=1, description="A Kafka transaction is closed at this many records ...")
-    batch_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="... or at this many bytes, or when nothing follows.")
+    batch_bytes: int = Field(
+        16 * 1024 * 1024, ge=1024, description="... or at this many bytes, or when nothing follows."
+    )
     heartbeat_s: Seconds = Field(5.0, description="A heartbeat message goes through the WAL this often.")
     full_frontier_s: Seconds = Field(5.0, description="A frontier with every partition's offset is written this often.")
     status_s: Seconds = Field(5.0, description="A standby status update is sent at least this often.")
@@ -92,12 +102,18 @@ class FollowerSettings(_Section):
     name: str = Field("follower", description="Name of the follower in `<prefix>.followers` and in metrics.")
     dsn: SecretStr = Field(SecretStr(""), description="libpq connection string or URI of the follower.")
     password: SecretStr | None = Field(None, description="Password, when it is not in the DSN.")
-    batch_rows: int = Field(20_000, ge=1, description="Records applied in one PostgreSQL transaction, at whole transactions.")
+    batch_rows: int = Field(
+        20_000, ge=1, description="Records applied in one PostgreSQL transaction, at whole transactions."
+    )
     buffer_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="Records waiting for their frontier in memory; more goes to disk."
     )
-    spill_dir: Path | None = Field(None, description="Where waiting records go; default: the system's temporary folder.")
-    publish_s: Seconds = Field(3.0, description="The position is published to `<prefix>.followers` at least this often.")
+    spill_dir: Path | None = Field(
+        None, description="Where waiting records go; default: the system's temporary folder."
+    )
+    publish_s: Seconds = Field(
+        3.0, description="The position is published to `<prefix>.followers` at least this often."
+    )
     retry_max_s: Seconds = Field(10.0, description="Longest pause before trying an unreachable server again.")
     copy_workers: int = Field(2, ge=1, le=64, description="Tables copied at the same time by `stretto follower add`.")
 
@@ -111,9 +127,13 @@ class HttpSettings(_Section):
     """Where metrics and health are served."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    capture_port: Port = Field(9188, description="Port of capture's /metrics, /livez, /readyz, /status; 0: any free one.")
+    capture_port: Port = Field(
+        9188, description="Port of capture's /metrics, /livez, /readyz, /status; 0: any free one."
+    )
     follower_port: Port = Field(9189, description="Port of the follower process; 0: any free one.")
-    ready_stale_s: Seconds = Field(60.0, description="/readyz fails when nothing moved for this long although work waits.")
+    ready_stale_s: Seconds = Field(
+        60.0, description="/readyz fails when nothing moved for this long although work waits."
+    )
 
 
 class LogSettings(_Section):
@@ -145,11 +165,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment first, then what the file said (passed as init arguments)."""
         return env_settings, init_settings
@@ -165,7 +185,9 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
         try:
             tree = tomllib.loads(path.read_text())
         except FileNotFoundError:
-            raise SettingsError(f"settings file {path} does not exist", fix="name another with --config, or make it") from None
+            raise SettingsError(
+                f"settings file {path} does not exist", fix="name another with --config, or make it"
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"settings file {path} cannot be read: {error}") from None
         except tomllib.TOMLDecodeError as error:

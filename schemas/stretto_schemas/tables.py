@@ -19,7 +19,15 @@ class Kind(enum.IntEnum):
     """A JSON number while finite; `-0`, NaN and the infinities stay strings, for JSON numbers would lose them."""
 
 
-_KINDS = {16: Kind.BOOLEAN, 20: Kind.NUMBER, 21: Kind.NUMBER, 23: Kind.NUMBER, 26: Kind.NUMBER, 700: Kind.FLOAT, 701: Kind.FLOAT}
+_KINDS = {
+    16: Kind.BOOLEAN,
+    20: Kind.NUMBER,
+    21: Kind.NUMBER,
+    23: Kind.NUMBER,
+    26: Kind.NUMBER,
+    700: Kind.FLOAT,
+    701: Kind.FLOAT,
+}
 
 
 def kind_of(base_type_oid: int) -> Kind:

@@ -1,0 +1,1 @@
+"""Kafka: clients, topics, the transactional writer, reading the log."""

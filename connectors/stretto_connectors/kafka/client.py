@@ -18,7 +18,9 @@ def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     """librdkafka options from the settings. Raises SettingsError when no broker is named."""
     if not kafka.bootstrap:
         raise SettingsError(
-            "no Kafka broker is named", expected="host:port", fix="set `bootstrap` in section [kafka], or STRETTO_KAFKA__BOOTSTRAP"
+            "no Kafka broker is named",
+            expected="host:port",
+            fix="set `bootstrap` in section [kafka], or STRETTO_KAFKA__BOOTSTRAP",
         )
     options: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap,
@@ -33,7 +35,11 @@ def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     }
     if kafka.sasl_mechanism:
         secret = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
-        options |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.sasl_username, "sasl.password": secret}
+        options |= {
+            "sasl.mechanism": kafka.sasl_mechanism,
+            "sasl.username": kafka.sasl_username,
+            "sasl.password": secret,
+        }
     return options | kafka.options
 
 
@@ -71,4 +77,3 @@ _AUTH = {
     confluent_kafka.KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     confluent_kafka.KafkaError._AUTHENTICATION,
 }
-

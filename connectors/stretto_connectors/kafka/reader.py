@@ -9,7 +9,7 @@ from typing import Any
 import confluent_kafka
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 
 from stretto_connectors.kafka.client import client_options, explain
 from stretto_schemas.errors import Halted, Unreachable
@@ -42,7 +42,8 @@ def consumer_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
 def decode(value: bytes | None, topic: str, offset: int) -> Record:
     """A record of the transactions topic. Raises Halted, naming the place, when it is none."""
     try:
-        return decode_record(value or b"")
+        record: Record = decode_record(value or b"")
+        return record
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Halted(
             f"record {offset} of {topic} is no frontier: {error}",
@@ -51,7 +52,9 @@ def decode(value: bytes | None, topic: str, offset: int) -> Record:
         ) from None
 
 
-def read_range(kafka: KafkaSettings, topic: str, partition: int, start: int, end: int) -> Iterator[confluent_kafka.Message]:
+def read_range(
+    kafka: KafkaSettings, topic: str, partition: int, start: int, end: int
+) -> Iterator[confluent_kafka.Message]:
     """Committed records with `start <= offset < end`, in order. Raises Unreachable after a time without any answer."""
     consumer = confluent_kafka.Consumer(
         {**consumer_options(kafka, "stretto-scan"), "enable.partition.eof": True, "fetch.wait.max.ms": 20}
@@ -63,7 +66,9 @@ def read_range(kafka: KafkaSettings, topic: str, partition: int, start: int, end
             message = consumer.poll(0.5)
             if message is None:
                 if time.monotonic() > deadline:
-                    raise Unreachable(f"Kafka at {kafka.bootstrap} sends no records of {topic}", fix="this is tried again")
+                    raise Unreachable(
+                        f"Kafka at {kafka.bootstrap} sends no records of {topic}", fix="this is tried again"
+                    )
                 continue
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
@@ -106,7 +111,11 @@ def watermarks(kafka: KafkaSettings, topic: str, partition: int = 0) -> tuple[in
     try:
         answer = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
     except KafkaException as error:
-        if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC):
+        if error.args[0].code() in (
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_PARTITION,
+            KafkaError._UNKNOWN_TOPIC,
+        ):
             raise missing_topic(topic) from None
         raise explain(error, kafka, f"asking for the end of {topic}") from None
     finally:
@@ -130,7 +139,7 @@ def end_offsets(
     client: AdminClient, kafka: KafkaSettings, partitions: Iterable[tuple[str, int]], *, earliest: bool = False
 ) -> dict[tuple[str, int], int]:
     """End offset (or first offset still there) of each partition, open and aborted transactions included."""
-    spec = OffsetSpec.earliest() if earliest else OffsetSpec.latest()
+    spec: Any = OffsetSpec.earliest() if earliest else OffsetSpec.latest()  # type: ignore[no-untyped-call]
     request = {TopicPartition(topic, partition): spec for topic, partition in partitions}
     if not request:
         return {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from stretto_connectors.kafka.client import explain
 from stretto_schemas.settings import KafkaSettings

@@ -60,17 +60,20 @@ class LogWriter:
         except KafkaException as error:
             raise explain(error, self._kafka, "taking over the transactional id") from None
 
-    def write(self, records: dict[Partition, list[LogRecord]], first: Iterable[LogRecord], last: Iterable[LogRecord]) -> dict[Partition, int]:
+    def write(
+        self, records: dict[Partition, list[LogRecord]], first: Iterable[LogRecord], last: Iterable[LogRecord]
+    ) -> dict[Partition, int]:
         """Write one Kafka transaction: `first`, the records, then `last`; return each partition's next offset.
 
         Blocks until the broker has committed. Raises Fenced, Halted (a record that the broker does not take) or
         Unreachable; after any of them this writer is of no more use.
         """
-        producer, offsets = self._producer, {}
+        producer = self._producer
+        offsets: dict[Partition, int] = {}
 
         def delivered(error: KafkaError | None, message: confluent_kafka.Message) -> None:
             if error is None:
-                offsets[message.topic(), message.partition()] = message.offset() + 1
+                offsets[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
 
         produce = producer.produce
         try:

@@ -1,0 +1,1 @@
+"""PostgreSQL: sessions, replication stream, catalog, set-based apply, bookkeeping."""

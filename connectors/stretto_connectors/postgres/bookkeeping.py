@@ -155,7 +155,9 @@ _ADVANCE = (
 
 def raise_term(conn: Connection, source: str) -> int:
     """Fence every earlier applier: raise the term and return it."""
-    row = conn.execute("update stretto.position set term = term + 1 where source = %s returning term", (source,)).fetchone()
+    row = conn.execute(
+        "update stretto.position set term = term + 1 where source = %s returning term", (source,)
+    ).fetchone()
     assert row is not None, "read_position found the row under the same lock"
     return int(row[0])
 

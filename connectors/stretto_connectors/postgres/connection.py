@@ -48,7 +48,9 @@ def connection_string(dsn: SecretStr, password: SecretStr | None, *, application
         given = conninfo.conninfo_to_dict(text)
     except psycopg.ProgrammingError:
         raise SettingsError(
-            "the DSN cannot be read", expected="host=... port=... user=... dbname=..., or postgresql://...", fix="correct `dsn`"
+            "the DSN cannot be read",
+            expected="host=... port=... user=... dbname=..., or postgresql://...",
+            fix="correct `dsn`",
         ) from None
     session = {**SESSION, **{k: v for k, v in more.items() if k in ("synchronous_commit", "session_replication_role")}}
     extra = {k: v for k, v in more.items() if k not in session}
@@ -88,7 +90,8 @@ def explain(error: psycopg.Error, place: str) -> StrettoError:
         if needle in text:
             return SettingsError(f"PostgreSQL at {place} refused the login: {line}", fix=fix)
     return Unreachable(
-        f"PostgreSQL at {place} does not answer: {line}", fix="start it, or correct host and port in `dsn`; this is tried again"
+        f"PostgreSQL at {place} does not answer: {line}",
+        fix="start it, or correct host and port in `dsn`; this is tried again",
     )
 
 

@@ -71,7 +71,9 @@ class ReplicationConnection:
 
     def _refused(self, result: pq.abc.PGresult) -> StrettoError:
         state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-        text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or self._message().encode()).decode(errors="replace")
+        text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or self._message().encode()).decode(
+            errors="replace"
+        )
         return refusal(state, text, self._place)
 
     def read(self) -> memoryview | None:
@@ -98,7 +100,8 @@ class ReplicationConnection:
             self._conn.consume_input()
         except psycopg.OperationalError as error:
             raise Unreachable(
-                f"PostgreSQL at {self._place} closed the replication stream: {str(error).strip()}", fix="this is tried again"
+                f"PostgreSQL at {self._place} closed the replication stream: {str(error).strip()}",
+                fix="this is tried again",
             ) from None
 
     def send(self, message: bytes) -> None:
@@ -130,7 +133,10 @@ def refusal(state: str, text: str, place: str) -> StrettoError:
     if state == "55006":
         return Unreachable(said, fix="stop the other process that reads this slot; this is tried again")
     if state == "55000":
-        return Gap(said, fix="a slot that lost its WAL cannot go on: `stretto destroy --yes`, `stretto init`, `stretto follower add`")
+        return Gap(
+            said,
+            fix="a slot that lost its WAL cannot go on: `stretto destroy --yes`, `stretto init`, `stretto follower add`",
+        )
     if state in ("42501", "28000"):
         return SettingsError(said, fix="grant it on the source: alter role ... replication")
     return Unreachable(said, fix="see the server's log; this is tried again")

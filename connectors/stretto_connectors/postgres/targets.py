@@ -76,3 +76,24 @@ def find_target(conn: Connection, schema: str, name: str) -> Target | None:
         oid=oid,
         columns=dict(columns or []),
         unique_keys=tuple(frozenset(key) for key in uniques),
+        unique_count=count,
+        only=only,
+    )
+
+
+def missing_table(schema: str, name: str) -> Divergence:
+    """The follower lacks a table that rows come for."""
+    return Divergence(
+        f"the follower has no table {schema}.{name}, but the log has rows for it",
+        expected="every published table of the source",
+        fix="make the table and copy its rows, or copy the source again with `stretto follower add`; nothing was skipped",
+    )
+
+
+def missing_columns(target: Target, columns: list[str]) -> Divergence:
+    """The follower's table lacks columns that rows come with."""
+    return Divergence(
+        f"the follower's table {target.schema}.{target.name} lacks column {', '.join(columns)}",
+        expected="every published column of the source",
+        fix="add the column with the source's type and default, then start again; nothing was skipped",
+    )

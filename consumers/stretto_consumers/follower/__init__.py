@@ -1,0 +1,1 @@
+"""The follower: from Kafka to a database that shows only prefixes of the commit order."""

@@ -48,7 +48,9 @@ class Batch:
 class Accounting:
     """Frontiers and queues of one source. One thread."""
 
-    def __init__(self, position: Position, budget: Budget, ignored: frozenset[str], subscribe: Callable[[Partition, int], None]) -> None:
+    def __init__(
+        self, position: Position, budget: Budget, ignored: frozenset[str], subscribe: Callable[[Partition, int], None]
+    ) -> None:
         self._position = position
         self._budget = budget
         self._ignored = ignored
@@ -180,16 +182,16 @@ class Accounting:
         transactions = [t for t in frontier.transactions[self._done :] if t.end_lsn > behind]
         whole = len(transactions) == len(frontier.transactions)
         batch = self._batch(frontier, transactions, need)
-        self._end_frontier(frontier, offset, whole)
-        batch.position = self._position
+        self._end_frontier(frontier, offset, batch, whole=whole)
         return batch
 
-    def _end_frontier(self, frontier: Frontier, offset: int, whole: bool) -> None:
+    def _end_frontier(self, frontier: Frontier, offset: int, batch: Batch, *, whole: bool) -> None:
         self._frontiers.popleft()
         self._done = 0
         self._expected = frontier.sequence + 1
         self._counted_whole = whole
-        self._advance(frontier.end_lsn, frontier.commit_ts_us, offset + 1, frontier.sequence, frontier.epoch)
+        self.waiting_records -= sum(frontier.counts)
+        self._advance(batch, frontier.end_lsn, frontier.commit_ts_us, offset + 1, frontier.sequence, frontier.epoch)
         if frontier.heartbeat_us is not None:
             self._position.heartbeat_us = frontier.heartbeat_us
 

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stretto_consumers.follower.waiting import Waiting
-from stretto_schemas.envelope import NEW_KEY, OLD_KEY, TOTAL_ORDER, TRANSACTION_ID, UNCHANGED, Envelope, TransactionBlock
+from stretto_schemas.envelope import (
+    NEW_KEY,
+    OLD_KEY,
+    TOTAL_ORDER,
+    TRANSACTION_ID,
+    UNCHANGED,
+    Envelope,
+    TransactionBlock,
+)
 from stretto_schemas.errors import Halted
 
 _Value = int | float | bool | str | None
@@ -63,7 +71,7 @@ class Layout:
         wanted: list[Any] = [("op", str), ("transaction", TransactionBlock), ("after", row | None, None)]
         if with_before:
             wanted.append(("before", row | None, None))
-        self._decode = msgspec.json.Decoder(msgspec.defstruct("TypedEnvelope", wanted, gc=False)).decode
+        self._decode: Any = msgspec.json.Decoder(msgspec.defstruct("TypedEnvelope", wanted, gc=False)).decode
         self._with_before = with_before
 
     def change(self, row: Waiting) -> Change | None:

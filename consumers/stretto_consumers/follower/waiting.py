@@ -69,7 +69,7 @@ class PartitionQueue:
             self._rows.append(row)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=budget.spill_dir)
+            self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=budget.spill_dir)  # noqa: SIM115 - lives with the queue
         packed = _encode((offset, key, value, headers))
         self._file.write(_LENGTH.pack(len(packed)) + packed)
         budget.spilled += len(packed) + 4
@@ -106,7 +106,8 @@ class PartitionQueue:
 
     def _read(self, count: int) -> list[Waiting]:
         file = self._file
-        assert file is not None and count <= self._file_left, "more taken than waits"
+        assert file is not None, "more taken than waits"
+        assert count <= self._file_left, "more taken than waits"
         end = file.tell()
         file.seek(self._file_read)
         rows = []

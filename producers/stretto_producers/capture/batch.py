@@ -115,4 +115,3 @@ class Batch:
         self.rows = self.size = 0
         self._open_here = {}
         return sealed
-

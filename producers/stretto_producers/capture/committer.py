@@ -25,7 +25,9 @@ class Written:
 class Committer:
     """Holds at most one batch in flight. `submit()` and `take()` are for one thread; `fd` becomes readable with a result."""
 
-    def __init__(self, writer: LogWriter, envelope: Callable[[Sealed], tuple[list[LogRecord], list[LogRecord]]]) -> None:
+    def __init__(
+        self, writer: LogWriter, envelope: Callable[[Sealed], tuple[list[LogRecord], list[LogRecord]]]
+    ) -> None:
         self._writer = writer
         self._envelope = envelope
         self._wake = threading.Semaphore(0)
@@ -78,7 +80,7 @@ class Committer:
                 begun = time.monotonic()
                 offsets = self._writer.write(work.records, first, last)
                 self._result = Written(work, offsets, time.monotonic() - begun)
-            except BaseException as error:  # handed to the thread that waits for it, which raises it
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
                 self._result = error
             self._done.set()
             os.eventfd_write(self.fd, 1)

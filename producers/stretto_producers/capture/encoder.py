@@ -53,7 +53,9 @@ class TransactionText:
 
     __slots__ = ("id", "order", "rel_end", "row_lsn", "source", "times", "total")
 
-    def __init__(self, fixed: SourceText, xid: int, commit_lsn: int, commit_ts_us: int, last_commit_lsn: int, now_ns: int) -> None:
+    def __init__(
+        self, fixed: SourceText, xid: int, commit_lsn: int, commit_ts_us: int, last_commit_lsn: int, now_ns: int
+    ) -> None:
         self.id = f"{xid}:{commit_lsn}"
         last = f'\\"{last_commit_lsn}\\"' if last_commit_lsn else "null"
         self.source = f'{fixed.head}{commit_ts_us // 1000}{fixed.middle}{last},\\"'
@@ -70,9 +72,7 @@ class SourceText:
     __slots__ = ("epoch", "head", "middle")
 
     def __init__(self, version: str, name: str, database: str, epoch: int) -> None:
-        self.head = (
-            f',"source":{{"version":{_escape(version)},"connector":"postgresql","name":{_escape(name)},"ts_ms":'
-        )
+        self.head = f',"source":{{"version":{_escape(version)},"connector":"postgresql","name":{_escape(name)},"ts_ms":'
         self.middle = f',"snapshot":"false","db":{latin1(_escape(database))},"sequence":"['
         self.epoch = epoch
 
@@ -80,7 +80,21 @@ class SourceText:
 class RelationEncoder:
     """Writes the records of one version of one table."""
 
-    __slots__ = ("_columns", "_key", "_key_head", "_key_row", "_kinds", "_order", "_owner", "_row", "_table", "count", "partitions", "relid", "table")
+    __slots__ = (
+        "_columns",
+        "_key",
+        "_key_head",
+        "_key_row",
+        "_kinds",
+        "_order",
+        "_owner",
+        "_row",
+        "_table",
+        "count",
+        "partitions",
+        "relid",
+        "table",
+    )
 
     def __init__(self, relid: int, table: Table, partitions: list[PartitionRows]) -> None:
         self.relid = relid
@@ -150,7 +164,9 @@ class RelationEncoder:
             return self._key_row % tuple([values[index] for index in self._key])
         return self._row % tuple(values)
 
-    def insert(self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText) -> tuple[PartitionRows, int]:
+    def insert(
+        self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
+    ) -> tuple[PartitionRows, int]:
         """Append the record of an Insert; `pos` is that of its tuple. Returns where to, and the record's bytes."""
         self._check(buf, pos)
         values, _, _ = self._read(buf, text, pos)
@@ -236,4 +252,3 @@ class RelationEncoder:
         headers = [(TRANSACTION_ID, tx.id.encode()), (TOTAL_ORDER, str(tx.order).encode())]
         rows.append((rows.topic, None, key, rows.partition, None, 0, headers))
         return rows, len(key)
-

@@ -16,7 +16,11 @@ REPAIR = "copy the source again: `stretto destroy --yes`, `stretto init`, `stret
 
 
 def check_lineage(
-    frontier: Frontier, identity: Identity, stream: ReplicationConnection, sql: psycopg.Connection[tuple[Any, ...]], source: SourceSettings
+    frontier: Frontier,
+    identity: Identity,
+    stream: ReplicationConnection,
+    sql: psycopg.Connection[tuple[Any, ...]],
+    source: SourceSettings,
 ) -> None:
     """Raise Gap when what follows the frontier cannot be had from this server, or is not its continuation."""
     end = format_lsn(frontier.end_lsn)

@@ -9,7 +9,9 @@ from stretto_connectors.postgres.pgoutput import LogicalMessage
 from stretto_producers.capture.encoder import SourceText, TransactionText
 
 
-def message_envelope(fixed: SourceText, transaction: TransactionText | None, message: LogicalMessage, now_ns: int) -> bytes:
+def message_envelope(
+    fixed: SourceText, transaction: TransactionText | None, message: LogicalMessage, now_ns: int
+) -> bytes:
     """The value of a message's record. `transaction` is None for a message outside of any."""
     tx = transaction or TransactionText(fixed, 0, message.lsn, now_ns // 1000, 0, now_ns)
     source = f'{tx.source}{message.lsn}{tx.times},"schema":"","table":""'

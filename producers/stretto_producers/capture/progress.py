@@ -46,7 +46,12 @@ class Progress:
         self.restarts = 0
         self._pending_since = 0.0
         labels = (source,)
-        self._metrics = (_records.labels(*labels), _transactions.labels(*labels), _bytes.labels(*labels), _commit.labels(*labels))
+        self._metrics = (
+            _records.labels(*labels),
+            _transactions.labels(*labels),
+            _bytes.labels(*labels),
+            _commit.labels(*labels),
+        )
         _retained.labels(*labels).set_function(lambda: self._pulse.retained_bytes if self._pulse else 0)
 
     def opened(self, frontier: Frontier, pulse: Pulse) -> None:

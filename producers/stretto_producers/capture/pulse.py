@@ -9,6 +9,7 @@ import time
 
 import msgspec
 import psycopg
+from psycopg import sql
 
 from stretto_connectors.postgres.connection import connect
 from stretto_schemas.errors import StrettoError
@@ -58,23 +59,26 @@ class Pulse:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with connect(self._source.dsn, self._source.password, application="stretto-pulse", tcp_user_timeout="5000") as conn:
+                with connect(
+                    self._source.dsn, self._source.password, application="stretto-pulse", tcp_user_timeout="5000"
+                ) as conn:
                     self._beat(conn)
             except (psycopg.Error, StrettoError) as error:
                 log.debug("no pulse: %s", error)
                 self._stop.wait(RETRY_S)
 
     def _beat(self, conn: psycopg.Connection) -> None:
-        flush = ", flush => true" if conn.info.server_version >= 170000 else ""
-        transactional = "false" if flush else "true"
-        emit = (
-            f"select pg_logical_emit_message({transactional}, %s, jsonb_build_object('nonce', %s::text, 'clock_us',"
-            f" (extract(epoch from clock_timestamp()) * 1000000)::bigint)::text{flush})"
+        content = (
+            "jsonb_build_object('nonce', %s::text, 'clock_us',"
+            " (extract(epoch from clock_timestamp()) * 1000000)::bigint)::text"
         )
+        transactional = sql.SQL("true") if conn.info.server_version < 170000 else sql.SQL("false")
+        flush = sql.SQL("") if conn.info.server_version < 170000 else sql.SQL(", flush => true")
+        emit = sql.SQL("select pg_logical_emit_message({}, %s, {}{})").format(transactional, sql.SQL(content), flush)
         due = 0.0
         while not self._stop.wait(POLL_S):
             if time.monotonic() >= due:
-                conn.execute(emit.encode(), (HEARTBEAT_PREFIX, self.nonce))
+                conn.execute(emit, (HEARTBEAT_PREFIX, self.nonce))
                 due = time.monotonic() + self._heartbeat_s
             row = conn.execute(
                 "select pg_current_wal_lsn() - '0/0'::pg_lsn, (select pg_current_wal_lsn() - restart_lsn"

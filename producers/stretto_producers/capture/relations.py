@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import psycopg
@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from stretto_connectors.kafka.reader import missing_topic, read_range, watermarks
 from stretto_connectors.kafka.topics import ensure_topics, partition_counts, rows_config
 from stretto_connectors.postgres.catalog import known_tables, read_columns, read_key, read_type_names
+from stretto_connectors.postgres.pgoutput import Relation
 from stretto_producers.capture.encoder import PartitionRows, RelationEncoder
 from stretto_schemas.names import message_topic, schema_topic, table_topic
 from stretto_schemas.settings import Settings
@@ -19,16 +20,6 @@ from stretto_schemas.tables import Column, Table, kind_of
 
 decode_table = msgspec.json.Decoder(Table).decode
 encode_table = msgspec.json.Encoder().encode
-
-
-class RelationMessage(Protocol):
-    """What is needed of pgoutput's Relation message."""
-
-    relid: int
-    schema: str
-    name: str
-    replica_identity: str
-    columns: Any
 
 
 def schema_key(table: Table) -> bytes:
@@ -96,7 +87,7 @@ class Relations:
         """Every partition that records may wait for."""
         return [rows for partitions in self._partitions.values() for rows in partitions]
 
-    def see(self, message: RelationMessage, lsn: int) -> tuple[Table, list[str]]:
+    def see(self, message: Relation, lsn: int) -> tuple[Table, list[str]]:
         """Take in a Relation message: make its encoder; return its shape and the columns that it lost."""
         catalog = read_columns(self._sql, message.relid)
         columns = self._columns(message, catalog)
@@ -104,7 +95,11 @@ class Relations:
         identity = message.replica_identity
         key = read_key(self._sql, message.relid, identity)
         usable = key if set(key) <= {column.name for column in columns} and identity != "n" else ()
-        topic = before.topic if before else table_topic(self._settings.prefix, self._settings.source.name, message.schema, message.name)
+        topic = (
+            before.topic
+            if before
+            else table_topic(self._settings.prefix, self._settings.source.name, message.schema, message.name)
+        )
         created = before.created if before else self._takes_new
         table = Table(message.schema, message.name, topic, columns, usable, identity, lsn, created)
         lost = [] if before is None else sorted({c.name for c in before.columns} - {c.name for c in columns})
@@ -112,7 +107,7 @@ class Relations:
         self._shapes[message.schema, message.name] = table
         return table, lost
 
-    def _columns(self, message: RelationMessage, catalog: Mapping[str, Column]) -> tuple[Column, ...]:
+    def _columns(self, message: Relation, catalog: Mapping[str, Column]) -> tuple[Column, ...]:
         """The message's columns with what the catalog adds; the message is older and wins where they differ."""
         names = read_type_names(self._sql, [(c.type_oid, c.type_modifier) for c in message.columns])
         made = []
@@ -123,4 +118,3 @@ class Relations:
             else:
                 made.append(Column(column.name, type_name or "text", kind_of(base or column.type_oid)))
         return tuple(made)
-

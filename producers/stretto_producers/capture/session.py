@@ -93,7 +93,9 @@ class Session:
     def open(self) -> None:
         """Steps 1 to 3. Raises what is in the way."""
         settings, source, kafka = self._settings, self._source, self._settings.kafka
-        writer = LogWriter(kafka, names.transactional_id(settings.prefix, source.name), settings.capture.transaction_timeout_s)
+        writer = LogWriter(
+            kafka, names.transactional_id(settings.prefix, source.name), settings.capture.transaction_timeout_s
+        )
         self._closers.append(writer.close)
         writer.init()  # step 1
         failpoint("capture.after_init_transactions")
@@ -118,7 +120,9 @@ class Session:
         client = admin(kafka)
         self._relations = Relations(settings, client, sql)
         resume = end_offsets(client, kafka, self._relations.row_partitions)
-        self._resume = [PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())]
+        self._resume = [
+            PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())
+        ]
         self._counted = dict(resume)
         self._next = dict(resume)
 
@@ -331,7 +335,12 @@ class Session:
                 self._begin = message
                 self._origin = ""
                 self._transaction = TransactionText(
-                    self._fixed, message.xid, message.final_lsn, message.commit_ts_us, self._last_commit_lsn, time.time_ns()
+                    self._fixed,
+                    message.xid,
+                    message.final_lsn,
+                    message.commit_ts_us,
+                    self._last_commit_lsn,
+                    time.time_ns(),
                 )
             case pgoutput.Commit():
                 self._batch.commit(
@@ -409,4 +418,3 @@ class Session:
         if beat.reply_requested:
             self._asked = True
             self._send_status()
-

@@ -1,0 +1,84 @@
+"""Topics that are there: how they were made, and taking them away again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from stretto_connectors.kafka.client import explain
+from stretto_connectors.kafka.topics import partition_counts
+from stretto_schemas.errors import Unreachable
+from stretto_schemas.settings import KafkaSettings
+
+TIMEOUT_S = 15.0
+GONE_WITHIN_S = 30.0
+"""Brokers delete topics after they answered: until then a new topic of that name is refused."""
+GONE_PAUSE_S = 0.1
+"""Between two looks whether they are gone: a broker needs tens of milliseconds a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Who answers behind the bootstrap address."""
+
+    brokers: int
+    cluster_id: str
+
+
+def read_cluster(client: AdminClient, kafka: KafkaSettings, timeout_s: float = TIMEOUT_S) -> Cluster:
+    """Ask for the cluster. Raises Unreachable."""
+    try:
+        metadata = client.list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        raise explain(error, kafka, "asking for the cluster") from None
+    return Cluster(brokers=len(metadata.brokers), cluster_id=metadata.cluster_id)
+
+
+def topic_configs(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> dict[str, dict[str, str]]:
+    """The settings of each topic by name. Raises Unreachable or SettingsError (no right to describe)."""
+    answers = client.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in topics]) if topics else {}
+    found = {}
+    for resource, future in answers.items():
+        try:
+            found[resource.name] = {name: entry.value or "" for name, entry in future.result(TIMEOUT_S).items()}
+        except KafkaException as error:
+            raise explain(error, kafka, f"reading the settings of topic {resource.name}") from None
+    return found
+
+
+def broker_config(client: AdminClient, kafka: KafkaSettings) -> dict[str, str]:
+    """The settings of one broker. Raises Unreachable or SettingsError (no right to describe)."""
+    try:
+        brokers = sorted(client.list_topics(timeout=TIMEOUT_S).brokers)
+        [future] = client.describe_configs([ConfigResource(ResourceType.BROKER, str(brokers[0]))]).values()
+        return {name: entry.value or "" for name, entry in future.result(TIMEOUT_S).items()}
+    except KafkaException as error:
+        raise explain(error, kafka, "reading the broker's settings") from None
+
+
+def delete_topics(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> list[str]:
+    """Delete those of `topics` that are there; return them once they are gone. Raises Unreachable or SettingsError."""
+    deleted = []
+    for topic, future in client.delete_topics(list(topics), operation_timeout=TIMEOUT_S).items() if topics else ():
+        try:
+            future.result(TIMEOUT_S)
+            deleted.append(topic)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise explain(error, kafka, f"deleting topic {topic}") from None
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while left := set(deleted) & set(partition_counts(client, kafka)):
+        if time.monotonic() > deadline:
+            raise Unreachable(
+                f"Kafka at {kafka.bootstrap} still lists {len(left)} deleted topics after {GONE_WITHIN_S:.0f} s, "
+                f"{min(left)} among them",
+                fix="see the broker's log; run this again",
+            )
+        time.sleep(GONE_PAUSE_S)
+    return deleted

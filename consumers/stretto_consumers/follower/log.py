@@ -1,0 +1,145 @@
+"""Reading the log for a follower: one consumer over the transactions topic and every partition of rows."""
+
+from __future__ import annotations
+
+import time
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from stretto_connectors.kafka.client import explain
+from stretto_connectors.kafka.reader import consumer_options, decode, missing_topic
+from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.waiting import Budget, Waiting
+from stretto_schemas import names
+from stretto_schemas.errors import Gap, StrettoError
+from stretto_schemas.frontier import Frontier
+from stretto_schemas.position import Position
+from stretto_schemas.settings import Settings
+
+AT_ONCE = 4000
+"""Messages taken from librdkafka at once; it holds more, fetched in the background."""
+
+STALLED_AFTER_S = 30.0
+"""A frontier whose records do not come for this long, from a partition that has lost its head, is a gap."""
+
+GROUP_COMMIT_S = 5.0
+
+
+class LogReader:
+    """Turns the log from a position on into batches. One thread; `close()` from any."""
+
+    def __init__(self, settings: Settings, position: Position) -> None:
+        self._kafka = settings.kafka
+        self._batch_rows = settings.follower.batch_rows
+        self._topic = names.transactions_topic(settings.prefix, settings.source.name)
+        group = f"{settings.prefix}.{settings.source.name}.{settings.follower.name}"
+        self._consumer = confluent_kafka.Consumer(
+            {
+                **consumer_options(settings.kafka, group),
+                "queued.min.messages": 20_000,
+                "queued.max.messages.kbytes": 32 * 1024,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._beheaded: set[tuple[str, int]] = set()
+        self._waiting_since = 0.0
+        self._committed_at = time.monotonic()
+        self.budget = Budget(settings.follower.buffer_bytes, settings.follower.spill_dir)
+        ignored = frozenset({names.message_topic(settings.prefix, settings.source.name)})
+        self._new: list[TopicPartition] = [TopicPartition(self._topic, 0, position.frontier_offset)]
+        self.accounting = Accounting(position, self.budget, ignored, self._subscribe)
+
+    def _subscribe(self, place: tuple[str, int], offset: int) -> None:
+        self._new.append(TopicPartition(place[0], place[1], offset))
+
+    def poll(self, timeout_s: float) -> Batch | None:
+        """The next batch, or None when none is whole yet. Blocks up to `timeout_s` for the log's next record.
+
+        Raises Gap, Divergence or Halted when the log cannot be followed, Unreachable when no broker answers.
+        """
+        batch = self.accounting.next_batch(self._batch_rows)
+        if batch is not None:
+            return batch
+        self._assign()
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            self._look_for_gap()
+            return None
+        self._take(first)
+        for message in self._consumer.consume(AT_ONCE, 0):
+            self._take(message)
+        self._waiting_since = 0.0
+        self._assign()
+        return self.accounting.next_batch(self._batch_rows)
+
+    def _assign(self) -> None:
+        if self._new:
+            fresh, self._new = self._new, []
+            self._consumer.incremental_assign(fresh)
+
+    def _take(self, message: confluent_kafka.Message) -> None:
+        error = message.error()
+        if error is not None:
+            self._failed(error, message)
+            return
+        topic, offset = message.topic() or "", message.offset() or 0
+        if topic == self._topic:
+            record = decode(message.value(), topic, offset)
+            if isinstance(record, Frontier):
+                self.accounting.add_frontier(record, offset)
+            return
+        row = Waiting(offset, message.key() or b"", message.value(), message.headers())  # type: ignore[arg-type]
+        self.accounting.queues[topic, message.partition() or 0].append(row)
+
+    def _failed(self, error: KafkaError, message: confluent_kafka.Message) -> None:
+        code, topic, partition = error.code(), message.topic() or "", message.partition() or 0
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            self._out_of_range(topic, partition)
+        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+            raise missing_topic(topic)
+        elif error.fatal() or code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._ALL_BROKERS_DOWN):
+            raise explain(KafkaException(error), self._kafka, f"reading {topic or 'the log'}")
+
+    def _out_of_range(self, topic: str, partition: int) -> None:
+        """Retention removes commit markers too, so a head beyond our place is a gap only if counted records are gone."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        wanted = self.accounting.next_offset.get((topic, partition), 0)
+        if topic == self._topic or wanted > high:
+            raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
+        self._beheaded.add((topic, partition))
+        self._consumer.incremental_unassign([TopicPartition(topic, partition)])
+        self._new.append(TopicPartition(topic, partition, low))
+
+    def _look_for_gap(self) -> None:
+        lacking = [place for place in self.accounting.missing() if place in self._beheaded]
+        if not lacking:
+            self._waiting_since = 0.0
+            return
+        now = time.monotonic()
+        self._waiting_since = self._waiting_since or now
+        if now - self._waiting_since > STALLED_AFTER_S:
+            topic, partition = lacking[0]
+            raise self._gap(topic, partition, "records that a frontier counts were removed by retention")
+
+    def _gap(self, topic: str, partition: int, what: str) -> StrettoError:
+        return Gap(
+            f"partition {partition} of {topic}: {what}",
+            expected="the log from the follower's position on",
+            fix="the outage was longer than the topic's retention: copy the source again with `stretto follower add`",
+        )
+
+    def commit_group(self) -> None:
+        """Tell Kafka's group how far we are, for the ecosystem's lag tools only: never read back."""
+        if time.monotonic() - self._committed_at < GROUP_COMMIT_S:
+            return
+        self._committed_at = time.monotonic()
+        places = [TopicPartition(t, p, offset) for (t, p), offset in self.accounting.next_offset.items()]
+        if places:
+            self._consumer.commit(offsets=places, asynchronous=True)
+
+    def close(self) -> None:
+        """Leave the log and give the disk space back."""
+        for queue in self.accounting.queues.values():
+            queue.close()
+        self._consumer.close()

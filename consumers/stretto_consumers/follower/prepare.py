@@ -1,0 +1,305 @@
+"""From a batch to steps for the database: decode, split at barriers, collapse, print as COPY text. No SQL is run here."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stretto_connectors.postgres.apply import Partial, TableChanges
+from stretto_connectors.postgres.targets import Target, missing_columns
+from stretto_consumers.follower.accounting import Batch, Partition
+from stretto_consumers.follower.collapse import KeyedNet, KeylessNet, copy_cell, copy_text
+from stretto_consumers.follower.decode import (
+    UNCHANGED_VALUE,
+    Change,
+    Layout,
+    Row,
+    key_columns,
+    layout_of,
+    no_envelope,
+    transaction_of_tombstone,
+)
+from stretto_consumers.follower.waiting import Waiting
+from stretto_schemas.errors import Divergence
+from stretto_schemas.frontier import Barrier
+
+
+@dataclass(slots=True)
+class Step:
+    """Changes that no barrier separates, then the barrier that ends them (None: the batch ends)."""
+
+    changes: list[tuple[str, TableChanges]]
+    """By topic."""
+    barrier: Barrier | None
+
+
+class TopicReader:
+    """Decodes one topic's records; knows the layout of the rows and the key."""
+
+    def __init__(self, topic: str, target: Target) -> None:
+        self.topic = topic
+        self.target = target
+        self._layout: Layout | None = None
+        self._key: tuple[str, ...] | None = None
+        self.keyed = True
+
+    def _learn(self, row: Waiting, partition: int) -> Layout:
+        if self._key is None:
+            columns = tuple(key_columns(row.key, self.topic))
+            self.keyed = self.target.has_key(columns)
+            self._key = columns if self.keyed else ()
+        layout = layout_of(row, self.topic, partition, with_before=not self.keyed)
+        lacking = [column for column in layout.columns if column not in self.target.columns]
+        if lacking:
+            raise missing_columns(self.target, lacking)
+        self._layout = layout
+        return layout
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the newest record."""
+        return self._layout
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns of the key; empty for a table without."""
+        return self._key or ()
+
+    def change(self, row: Waiting, partition: int) -> Change | None:
+        """One record's change; None for a tombstone."""
+        layout = self._layout or (None if row.value is None else self._learn(row, partition))
+        if layout is None:
+            return None
+        try:
+            return layout.change(row)
+        except msgspec.ValidationError as error:
+            if layout_of(row, self.topic, partition, with_before=False).columns == layout.columns:
+                raise no_envelope(row, self.topic, partition, str(error)) from None
+            raise LayoutChanged from None
+        except msgspec.DecodeError as error:
+            raise no_envelope(row, self.topic, partition, str(error)) from None
+
+    def relearn(self, row: Waiting, partition: int) -> None:
+        """Take the layout from this record on."""
+        self._learn(row, partition)
+
+
+class LayoutChanged(Exception):
+    """A record has other columns than the ones before it: what was gathered is written first."""
+
+
+class TableNet:
+    """Gathers the changes of one topic within one step."""
+
+    def __init__(self, reader: TopicReader) -> None:
+        self._reader = reader
+        self._keyed = KeyedNet()
+        self._keyless = KeylessNet()
+        self._layout: Layout | None = None
+        self._done: list[TableChanges] = []
+
+    def feed(self, row: Waiting, partition: int, known: dict[str, bool]) -> None:
+        """Take in a record. `known` says of each transaction of the batch whether to apply it."""
+        reader = self._reader
+        try:
+            change = reader.change(row, partition)
+        except LayoutChanged:
+            self._flush()
+            reader.relearn(row, partition)
+            change = reader.change(row, partition)
+        if change is None:
+            named = transaction_of_tombstone(row)
+            if named is None or named[0] not in known:
+                raise unlisted(row, reader.topic, partition)
+            return
+        wanted = known.get(change.transaction)
+        if wanted is None:
+            raise unlisted(row, reader.topic, partition)
+        if not wanted:
+            return
+        self._layout = reader.layout
+        if not reader.keyed:
+            self._keyless.feed(change)
+        elif change.after is not None and not change.partial and change.old_key is None:
+            if change.op == "c":
+                self._keyed.insert(change.key, change.after)
+            else:
+                self._keyed.update(change.key, change.after)
+        else:
+            self._keyed.feed(change)
+
+    def finish(self) -> list[TableChanges]:
+        """Everything gathered, as COPY text."""
+        self._flush()
+        return self._done
+
+    def _flush(self) -> None:
+        layout = self._layout
+        if layout is None:
+            if self._keyed.entries:
+                self._done.append(_keyed_changes(self._keyed, (), self._reader))
+        elif self._reader.keyed:
+            self._done.append(_keyed_changes(self._keyed, layout.columns, self._reader))
+        else:
+            self._done.append(_keyless_changes(self._keyless, layout.columns))
+        self._keyed, self._keyless, self._layout = KeyedNet(), KeylessNet(), None
+
+
+def _keyed_changes(net: KeyedNet, columns: tuple[str, ...], reader: TopicReader) -> TableChanges:
+    inserts: list[Row] = []
+    updates: list[Row] = []
+    deletes: list[bytes] = []
+    partials: dict[tuple[int, ...], list[tuple[Row, bytes]]] = defaultdict(list)
+    partial = net.partial
+    for key, (existed, row) in net.entries.items():
+        if row is None:
+            deletes.append(key)
+        elif partial and key in partial:
+            missing = tuple(i for i, cell in enumerate(row) if cell is UNCHANGED_VALUE)
+            partials[missing].append((row, partial[key]))
+        elif existed:
+            updates.append(row)
+        else:
+            inserts.append(row)
+    changes = TableChanges(columns, reader.key)
+    changes.inserts, changes.insert_count = copy_text(inserts, len(columns)), len(inserts)
+    changes.updates, changes.update_count = copy_text(updates, len(columns)), len(updates)
+    changes.deletes, changes.delete_count = _key_rows(deletes, reader), len(deletes)
+    changes.moved = any(source != key for key, source in partial.items())
+    if changes.moved or reader.target.restricted_beside(reader.key):
+        touched = [key for key, (existed, row) in net.entries.items() if existed and row is not None]
+        changes.update_keys = _key_rows(touched, reader)
+    for missing, rows in partials.items():
+        names = tuple(columns[i] for i in missing)
+        text = [_line((*row, *key_columns(source, reader.topic).values())) for row, source in rows]
+        changes.partials.append(Partial(names, text, len(rows)))
+    return changes
+
+
+def _keyless_changes(net: KeylessNet, columns: tuple[str, ...]) -> TableChanges:
+    changes = TableChanges(columns, ())
+    added: list[Row] = []
+    for row, count in net.rows():
+        if count > 0:
+            added += [row] * count
+        else:
+            changes.removed.append(_line((*row, -count)))
+            changes.removed_count -= count
+    changes.inserts, changes.insert_count = copy_text(added, len(columns)), len(added)
+    return changes
+
+
+def _key_rows(keys: list[bytes], reader: TopicReader) -> list[bytes]:
+    return [_line(tuple(key_columns(key, reader.topic).values())) for key in keys]
+
+
+def _line(row: tuple[Any, ...]) -> bytes:
+    return ("\t".join([copy_cell(cell) for cell in row]) + "\n").encode()
+
+
+def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:
+    """A counted record that belongs to no transaction of its frontier."""
+    return Divergence(
+        f"record {row.offset} of partition {partition} of {topic} belongs to no transaction that its frontier lists",
+        expected="the records of the frontier's own transactions",
+        fix="records were removed or added by somebody else: copy the source again with `stretto follower add`",
+    )
+
+
+def place_of(row: Waiting) -> tuple[str, int]:
+    """Transaction and order of any record, read without knowing its table."""
+    if row.value is None:
+        return transaction_of_tombstone(row) or ("", 0)
+    placed = _placed(row.value)
+    return placed.transaction.id, placed.transaction.total_order
+
+
+class _Block(msgspec.Struct, gc=False):
+    id: str
+    total_order: int
+
+
+class _Placed(msgspec.Struct, gc=False):
+    transaction: _Block
+
+
+_placed = msgspec.json.Decoder(_Placed).decode
+
+
+def in_order(batch: Batch) -> Iterator[tuple[tuple[int, int], Partition, Waiting]]:
+    """All records of a batch in the source's order, with that order: (place of the transaction, total_order)."""
+    order = {transaction.id: index for index, transaction in enumerate(batch.transactions)}
+    skipped = dict.fromkeys(batch.dropped, -1)
+
+    def placed(place: Partition, rows: Iterable[Waiting]) -> Iterator[tuple[tuple[int, int], Partition, Waiting]]:
+        for row in rows:
+            try:
+                transaction, number = place_of(row)
+            except msgspec.MsgspecError as error:
+                raise no_envelope(row, place[0], place[1], str(error)) from None
+            index = order.get(transaction, skipped.get(transaction))
+            if index is None:
+                raise unlisted(row, place[0], place[1])
+            yield (index, number), place, row
+
+    return heapq.merge(*(placed(place, rows) for place, rows in batch.rows.items()), key=lambda entry: entry[0])
+
+
+class Preparer:
+    """Turns batches into steps; keeps what it learned of each topic until tables change their shape."""
+
+    def __init__(self, find: Callable[[str], Target]) -> None:
+        self._find = find
+        self._readers: dict[str, TopicReader] = {}
+
+    def forget(self) -> None:
+        """Tables changed their shape: learn them again."""
+        self._readers.clear()
+
+    def steps(self, batch: Batch) -> Iterator[Step]:
+        """The steps of a batch, in order. A barrier's step must be applied before the next one is asked for."""
+        known = {transaction.id: True for transaction in batch.transactions} | dict.fromkeys(batch.dropped, False)
+        if batch.barriers or self._has_moves(batch):
+            yield from self._ordered(batch, known)
+            return
+        nets: dict[str, TableNet] = {}
+        for (topic, partition), rows in batch.rows.items():
+            net = self._net(nets, topic)
+            for row in rows:
+                net.feed(row, partition, known)
+        yield _step(nets, None)
+
+    def _has_moves(self, batch: Batch) -> bool:
+        return any(row.headers is not None and row.value is not None for rows in batch.rows.values() for row in rows)
+
+    def _ordered(self, batch: Batch, known: dict[str, bool]) -> Iterator[Step]:
+        order = {transaction.commit_lsn: index for index, transaction in enumerate(batch.transactions)}
+        barriers = deque((order[b.commit_lsn], b.total_order, b) for b in batch.barriers)
+        nets: dict[str, TableNet] = {}
+        for (index, number), (topic, partition), row in in_order(batch):
+            while barriers and (index, number) > (barriers[0][0], barriers[0][1]):
+                yield _step(nets, barriers.popleft()[2])
+                nets = {}
+            self._net(nets, topic).feed(row, partition, known)
+        while barriers:
+            yield _step(nets, barriers.popleft()[2])
+            nets = {}
+        yield _step(nets, None)
+
+    def _net(self, nets: dict[str, TableNet], topic: str) -> TableNet:
+        net = nets.get(topic)
+        if net is None:
+            reader = self._readers.get(topic)
+            if reader is None:
+                reader = self._readers[topic] = TopicReader(topic, self._find(topic))
+            net = nets[topic] = TableNet(reader)
+        return net
+
+
+def _step(nets: dict[str, TableNet], barrier: Barrier | None) -> Step:
+    return Step([(topic, changes) for topic, net in nets.items() for changes in net.finish()], barrier)

@@ -1,0 +1,66 @@
+"""The first frontier: from this place of the WAL on, everything will be in the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from confluent_kafka.admin import AdminClient
+
+from stretto_connectors.kafka.reader import end_offsets
+from stretto_connectors.kafka.writer import LogWriter
+from stretto_connectors.postgres.replication import ReplicationConnection
+from stretto_schemas import names
+from stretto_schemas.frontier import Frontier, Open, PartitionOffset, encode_record
+from stretto_schemas.settings import Settings
+
+FIRST_EPOCH = 1
+
+
+def make_genesis(
+    settings: Settings,
+    sql: psycopg.Connection[tuple[Any, ...]],
+    client: AdminClient,
+    consistent_point: int,
+    partitions: dict[str, int],
+) -> Frontier:
+    """The frontier that begins a log at the slot's consistent point.
+
+    `partitions` are the row topics with their number of partitions; what lies in them already belongs to no frontier.
+    """
+    source = settings.source
+    stream = ReplicationConnection(source.dsn, source.password, application="stretto-init")
+    try:
+        identity = stream.identify()
+    finally:
+        stream.close()
+    row = sql.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
+    assert row is not None, "a select without from has one row"
+    places = [(topic, partition) for topic, count in sorted(partitions.items()) for partition in range(count)]
+    offsets = end_offsets(client, settings.kafka, places)
+    return Frontier(
+        source=source.name,
+        epoch=FIRST_EPOCH,
+        system_id=identity.system_id,
+        timeline=identity.timeline,
+        commit_lsn=consistent_point,
+        end_lsn=consistent_point,
+        commit_ts_us=row[0],
+        sequence=0,
+        offsets=[PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(offsets.items())],
+        offsets_lsn=consistent_point,
+    )
+
+
+def write_genesis(settings: Settings, frontier: Frontier) -> None:
+    """Write it as capture would: in a Kafka transaction of the source's transactional id, after an Open record."""
+    topic = names.transactions_topic(settings.prefix, frontier.source)
+    key = frontier.source.encode()
+    transactional_id = names.transactional_id(settings.prefix, frontier.source)
+    writer = LogWriter(settings.kafka, transactional_id, settings.capture.transaction_timeout_s)
+    try:
+        writer.init()
+        first = (topic, encode_record(Open(frontier.source, frontier.epoch)), key, 0)
+        writer.write({}, [first], [(topic, encode_record(frontier), key, 0)])
+    finally:
+        writer.close()
