@@ -87,6 +87,11 @@ class Accounting:
         self.newest = frontier
         self.waiting_records += sum(frontier.counts)
 
+    @property
+    def spilled(self) -> int:
+        """Bytes of waiting records on disk."""
+        return self._budget.spilled
+
     def missing(self) -> list[Partition]:
         """Partitions for whose records the first frontier waits."""
         if not self._frontiers:

@@ -1,0 +1,196 @@
+"""One session of the follower: elected, from its position on, to the first error.
+
+The steps, in this order (their numbers stand in the code):
+
+1. The advisory lock elects one applier; the raised `term` fences every earlier one.
+2. The log is read from the position on, in a thread of its own, and becomes batches of whole source transactions.
+3. One PostgreSQL transaction a batch, under the source's replication origin: the rows, then the position
+   `where term = mine`, then COMMIT.
+4. What is visible is published to `<prefix>.followers`.
+
+A crash anywhere repeats nothing and loses nothing: rows and position are one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import confluent_kafka
+
+from stretto_connectors.failpoints import failpoint
+from stretto_connectors.kafka.client import client_options
+from stretto_connectors.postgres.apply import Applier
+from stretto_connectors.postgres.bookkeeping import (
+    advance_position,
+    mark_transaction,
+    raise_term,
+    read_position,
+    setup_origin,
+    try_lock,
+)
+from stretto_connectors.postgres.connection import connect
+from stretto_consumers.follower.accounting import Batch
+from stretto_consumers.follower.log import LogReader
+from stretto_consumers.follower.prepare import Preparer
+from stretto_consumers.follower.progress import Progress
+from stretto_consumers.follower.tables import Tables
+from stretto_schemas import names
+from stretto_schemas.errors import UsageError
+from stretto_schemas.position import FollowerState, Position, encode_state
+from stretto_schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ELECTION_S = 0.5
+POLL_S = 0.5
+READ_AHEAD = 1
+"""Batches that are read while another one is applied."""
+
+
+class Session:
+    """Owns every connection of one run. Use as a context manager."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._closers: list[Callable[[], Any]] = []
+        self._published_at = 0.0
+        self._stop_reading = threading.Event()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_reading.set()
+        for close in reversed(self._closers):
+            close()
+
+    def open(self, stop: threading.Event) -> bool:
+        """Step 1. Returns False when `stop` came first. Raises what is in the way."""
+        settings, source = self._settings, self._settings.source.name
+        follower = settings.follower
+        conn = connect(
+            follower.dsn,
+            follower.password,
+            application=f"stretto-apply-{source}",
+            session_replication_role="replica",
+            synchronous_commit="local",
+        )
+        self._closers.append(conn.close)
+        conn.execute("set client_connection_check_interval = '1s'")
+        conn.execute("set search_path = pg_catalog, public")
+        if read_position(conn, source) is None:
+            raise UsageError(
+                f"this database does not follow source {source!r}",
+                expected="a row in stretto.position",
+                fix="run `stretto follower add` first",
+            )
+        while not try_lock(conn, source):
+            self._progress.standing_by()
+            if stop.wait(ELECTION_S):
+                return False
+        raise_term(conn, source)
+        position = read_position(conn, source)
+        assert position is not None, "it was there before the lock"
+        setup_origin(conn, source)
+        self._conn = conn
+        self._position = position
+        self._tables = Tables(settings, conn)
+        self._tables.learn()
+        self._applier = Applier(conn)
+        self._reader = LogReader(settings, position)
+        self._producer = confluent_kafka.Producer(
+            {**client_options(settings.kafka, "stretto-position"), "enable.idempotence": True, "linger.ms": 0}
+        )
+        self._progress.opened(position, self._reader.accounting)
+        self._publish(position)
+        log.info("applying source %s, term %d", source, position.term)
+        return True
+
+    def run(self, stop: threading.Event) -> None:
+        """Steps 2 to 4, until `stop`. Raises what ends the session."""
+        batches: queue.Queue[Batch | BaseException] = queue.Queue(READ_AHEAD)
+        thread = threading.Thread(target=self._read, args=(batches,), name="reader", daemon=True)
+        thread.start()
+        self._closers.append(lambda: _drain(thread, batches, self._reader))
+        preparer = Preparer(self._tables.of_topic)
+        while not stop.is_set():
+            try:
+                batch = batches.get(timeout=POLL_S)
+            except queue.Empty:
+                self._publish_when_due()
+                continue
+            if isinstance(batch, BaseException):
+                raise batch
+            self._apply(batch, preparer)
+
+    def _read(self, batches: queue.Queue[Batch | BaseException]) -> None:
+        """Step 2, in its own thread: it ends at the first error, which the other thread raises."""
+        try:
+            while not self._stop_reading.is_set():
+                batch = self._reader.poll(POLL_S)
+                self._reader.commit_group()
+                if batch is not None:
+                    self._progress.read(batch)
+                    batches.put(batch)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
+            batches.put(error)
+
+    def _apply(self, batch: Batch, preparer: Preparer) -> None:
+        """Step 3."""
+        begun = time.monotonic()
+        conn = self._conn
+        with conn.transaction():
+            mark_transaction(conn, batch.position.end_lsn, batch.position.commit_ts_us)
+            for step in preparer.steps(batch):
+                for topic, changes in step.changes:
+                    self._applier.apply(self._tables.of_topic(topic), changes)
+                if step.barrier is not None and self._tables.apply_barrier(step.barrier):
+                    preparer.forget()
+                    self._applier.forget()
+            failpoint("follower.after_sql")
+            advance_position(conn, batch.position)
+            failpoint("follower.after_position")
+        failpoint("follower.after_commit")
+        self._position = batch.position
+        self._progress.applied(batch, time.monotonic() - begun)
+        self._publish(batch.position)  # step 4
+        failpoint("follower.after_publish")
+
+    def _publish_when_due(self) -> None:
+        if time.monotonic() - self._published_at >= self._settings.follower.publish_s:
+            self._publish(self._position)
+
+    def _publish(self, position: Position) -> None:
+        follower = self._settings.follower.name
+        state = FollowerState(
+            follower=follower,
+            source=position.source,
+            epoch=position.epoch,
+            term=position.term,
+            end_lsn=position.end_lsn,
+            commit_ts_us=position.commit_ts_us,
+            visible_ts_us=time.time_ns() // 1000,
+            transactions=position.transactions,
+            rows=position.rows,
+            heartbeat_us=position.heartbeat_us,
+        )
+        topic = names.followers_topic(self._settings.prefix)
+        self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
+        self._producer.poll(0)
+        self._published_at = time.monotonic()
+
+
+def _drain(thread: threading.Thread, batches: queue.Queue[Batch | BaseException], reader: LogReader) -> None:
+    """End the reading thread, which may wait to hand over a batch, then leave the log."""
+    while thread.is_alive():
+        try:
+            batches.get_nowait()
+        except queue.Empty:
+            thread.join(0.05)
+    reader.close()
