@@ -85,4 +85,7 @@ order by n.nspname, c.relname
 def list_relations(conn: Connection) -> list[Relation]:
     """Every relation outside of the system's schemas, by name."""
     rows = conn.execute(_RELATIONS).fetchall()
-    return [Relation(*row[:5], tuple(row[5]), tuple(row[6]), *row[7:14]) for row in rows]
+    return [
+        Relation(oid, schema, name, kind, persistence, tuple(ancestors), tuple(children), *rest)
+        for oid, schema, name, kind, persistence, ancestors, children, *rest in rows
+    ]

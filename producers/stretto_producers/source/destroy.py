@@ -51,7 +51,10 @@ class Remains:
 def remains(settings: Settings) -> Remains:
     """Look for everything that `destroy` would take away."""
     source, kafka = settings.source, settings.kafka
-    with connect(source.dsn, source.password, application="stretto-destroy") as sql, refusals(where(source.dsn), "reading"):
+    with (
+        connect(source.dsn, source.password, application="stretto-destroy") as sql,
+        refusals(where(source.dsn), "reading"),
+    ):
         slot = slots.read_slot(sql, source.slot_name)
         publication = publications.read_publication(sql, source.publication)
     client = admin(kafka)
@@ -108,8 +111,12 @@ def _delete(settings: Settings, client: AdminClient, found: Remains, say: Callab
 
 def forget_followers(settings: Settings, keys: tuple[bytes, ...]) -> None:
     """Write tombstones for the states of followers of a source that is no more. Raises Unreachable."""
-    producer = Producer({**client_options(settings.kafka, "stretto-destroy"), "acks": "all", "enable.idempotence": True})
+    producer = Producer(
+        {**client_options(settings.kafka, "stretto-destroy"), "acks": "all", "enable.idempotence": True}
+    )
     for key in keys:
         producer.produce(names.followers_topic(settings.prefix), None, key, 0)
     if producer.flush(FLUSH_S):
-        raise Unreachable(f"Kafka at {settings.kafka.bootstrap} took no records for {FLUSH_S:.0f} s", fix="run this again")
+        raise Unreachable(
+            f"Kafka at {settings.kafka.bootstrap} took no records for {FLUSH_S:.0f} s", fix="run this again"
+        )

@@ -225,17 +225,19 @@ class Plan:
     def _identities(self) -> list[Step]:
         steps = []
         for relation in self._state.selection.set_full:
-            statement = SQL("set lock_timeout = {}; alter table only {} replica identity full; set lock_timeout = 0").format(
-                LOCK_TIMEOUT_MS, relation.identifier
+            statement = SQL(
+                "set lock_timeout = {}; alter table only {} replica identity full; set lock_timeout = 0"
+            ).format(LOCK_TIMEOUT_MS, relation.identifier)
+            what = (
+                f"REPLICA IDENTITY FULL of {relation.qualified}, which has no usable key: without it updates would fail"
             )
-            what = f"REPLICA IDENTITY FULL of {relation.qualified}, which has no usable key: without it updates would fail"
             steps.append(self._sql_step(what, statement, f"altering {relation.qualified}"))
         return steps
 
     def _publication(self) -> list[Step]:
         source, selection, found = self._settings.source, self._state.selection, self._state.publication
         many = len(selection.published)
-        what = f"publication {source.publication} ({many} table{'' if many == 1 else 's'})"
+        what = f"publication {source.publication} ({many} table{'' if many == 1 else 's'} now)"
         if found is None:
             self._check_ownership(selection.members)
             via_root = source.publish_via_partition_root
@@ -245,7 +247,8 @@ class Plan:
             raise CheckFailed(
                 f"publication {found.name} has publish_via_partition_root = {str(found.via_root).lower()}",
                 expected=f"{str(source.publish_via_partition_root).lower()}, as the settings say",
-                fix="set publish_via_partition_root in section [source] to what the publication has; to change it, " + REPAIR,
+                fix="set publish_via_partition_root in section [source] to what the publication has; to change it, "
+                + REPAIR,
             )
         steps = []
         if set(found.actions) != set(publications.ACTIONS):

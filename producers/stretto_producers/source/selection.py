@@ -102,7 +102,9 @@ def select(
     if whole_database and superuser and not own:
         members = Members(all_tables=True)
     else:
-        schemas = _whole_schemas(parsed, every, whole_database) if superuser and server_version >= SCHEMAS_SINCE else set()
+        schemas = (
+            _whole_schemas(parsed, every, whole_database) if superuser and server_version >= SCHEMAS_SINCE else set()
+        )
         members = Members(schemas=tuple(sorted(schemas)), tables=_explicit(chosen, schemas))
         if whole_database and not schemas:
             notes.append(
@@ -149,7 +151,9 @@ def _why_not(relation: Relation) -> str | None:
     if relation.kind not in ("r", "p"):
         return f"it is {KINDS[relation.kind]}"
     if relation.persistence != "p":
-        return "it is unlogged: nothing about its rows is in the WAL" if relation.persistence == "u" else "it is temporary"
+        return (
+            "it is unlogged: nothing about its rows is in the WAL" if relation.persistence == "u" else "it is temporary"
+        )
     if relation.schema == OWN_SCHEMA:
         return f"schema {OWN_SCHEMA} says what this database itself has applied"
     return None

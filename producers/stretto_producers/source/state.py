@@ -120,17 +120,23 @@ def follower_keys(settings: Settings, partitions: dict[str, int]) -> list[bytes]
     suffix = f"/{settings.source.name}".encode()
     low, high = watermarks(settings.kafka, topic)
     newest = {message.key(): message.value() for message in read_range(settings.kafka, topic, 0, low, high)}
-    return [key for key, value in newest.items() if isinstance(key, bytes) and key.endswith(suffix) and value is not None]
+    return [
+        key for key, value in newest.items() if isinstance(key, bytes) and key.endswith(suffix) and value is not None
+    ]
 
 
 def check_server(settings: Settings, state: SourceState) -> None:
     """Raise what makes capturing from this server, or making these topics, impossible."""
     server, source, place = state.server, settings.source, where(settings.source.dsn)
     if server.version < OLDEST:
-        raise CheckFailed(f"PostgreSQL at {place} has version {server.version_text}", expected="14 or newer", fix="upgrade it")
+        raise CheckFailed(
+            f"PostgreSQL at {place} has version {server.version_text}", expected="14 or newer", fix="upgrade it"
+        )
     if server.in_recovery:
         raise CheckFailed(
-            f"PostgreSQL at {place} is a physical standby", expected="the primary", fix="name the primary in `dsn` of [source]"
+            f"PostgreSQL at {place} is a physical standby",
+            expected="the primary",
+            fix="name the primary in `dsn` of [source]",
         )
     if server.wal_level != "logical":
         raise CheckFailed(

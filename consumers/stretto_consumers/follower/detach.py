@@ -1,0 +1,85 @@
+"""Take a follower off its source: position and replication origin go, tables and rows stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from stretto_connectors.postgres.connection import connect, where
+from stretto_connectors.postgres.server import refusals
+from stretto_schemas.errors import CheckFailed
+from stretto_schemas.names import origin_name
+from stretto_schemas.settings import Settings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def _has_position(conn: Connection, source: str) -> bool:
+    if conn.execute("select to_regclass('stretto.position')").fetchone() == (None,):
+        return False
+    return conn.execute("select from stretto.position where source = %s", (source,)).rowcount == 1
+
+
+def _has_origin(conn: Connection, source: str) -> bool:
+    return conn.execute("select from pg_replication_origin where roname = %s", (origin_name(source),)).rowcount == 1
+
+
+def follower_remains(settings: Settings) -> list[str]:
+    """What `detach` would take away, one line each."""
+    follower, source = settings.follower, settings.source.name
+    lines = []
+    with (
+        connect(follower.dsn, follower.password, application="stretto-destroy") as conn,
+        refusals(where(follower.dsn), "reading the position"),
+    ):
+        if _has_position(conn, source):
+            lines.append(f"position of source {source} in the follower")
+        if _has_origin(conn, source):
+            lines.append(f"replication origin {origin_name(source)} in the follower")
+    return lines
+
+
+def detach(settings: Settings, say: Callable[[str], None]) -> None:
+    """Remove the source's position, its replication origin, and schema `stretto` when no other source is left in it.
+
+    Raises CheckFailed while a follower process still applies.
+    """
+    follower, source = settings.follower, settings.source.name
+    with (
+        connect(follower.dsn, follower.password, application="stretto-destroy") as conn,
+        refusals(where(follower.dsn), "removing the position"),
+    ):
+        if _has_position(conn, source):
+            conn.execute("delete from stretto.position where source = %s", (source,))
+            say(f"removed: position of source {source}")
+        if _has_origin(conn, source):
+            _drop_origin(conn, source)
+            say(f"dropped: replication origin {origin_name(source)}")
+        _drop_schema(conn, say)
+
+
+def _drop_origin(conn: Connection, source: str) -> None:
+    try:
+        conn.execute("select pg_replication_origin_drop(%s)", (origin_name(source),))
+    except psycopg.errors.ObjectInUse:
+        raise CheckFailed(
+            f"replication origin {origin_name(source)} is in use",
+            expected="no follower process running",
+            fix="stop `stretto run follower` first, then run this again",
+        ) from None
+
+
+def _drop_schema(conn: Connection, say: Callable[[str], None]) -> None:
+    """Only where nothing but an empty position table is left: whoever put more there decides about it."""
+    if conn.execute("select to_regclass('stretto.position')").fetchone() == (None,):
+        return
+    row = conn.execute(
+        "select (select count(*) from stretto.position), (select count(*) from pg_class"
+        " where relnamespace = 'stretto'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S'))"
+    ).fetchone()
+    if row == (0, 1):
+        conn.execute("drop table stretto.position")
+        conn.execute("drop schema stretto")
+        say("dropped: schema stretto")

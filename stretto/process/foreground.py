@@ -1,0 +1,107 @@
+"""Run a service until a signal or an error ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from stretto.process.http import HealthServer
+from stretto.process.service import Service
+from stretto_schemas.errors import SettingsError
+from stretto_schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+SAME_REQUEST_S = 1.0
+"""A signal to a process group often comes twice, straight and passed on by a supervisor: that asks once."""
+
+
+def start_logging(level: str) -> None:
+    """Plain lines to stderr: time in UTC, level, who, what."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = _utc
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # librdkafka reports each lost connection in its own words; what matters comes back as an error of the call.
+    logging.getLogger("librdkafka").setLevel(level if level == "DEBUG" else "ERROR")
+
+
+def run_service(service: Service, settings: Settings, *, port_file: Path | None = None) -> None:
+    """Run `service` in the foreground with its HTTP server; return after SIGTERM or SIGINT, once it has ended cleanly.
+
+    The service runs in a thread of its own, so that a signal is taken at once whatever it waits for. A second signal ends
+    the process where it stands, which loses nothing: every step of a service may be the last. Raises what `run` raises.
+    """
+    port, setting = _port(service, settings)
+    stop = threading.Event()
+    ended = threading.Event()
+    failure: list[BaseException] = []
+    asked: list[float] = []
+
+    def work() -> None:
+        try:
+            service.run(stop)
+        except BaseException as error:  # noqa: BLE001  (raised again by the main thread)
+            failure.append(error)
+        finally:
+            ended.set()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if stop.is_set():
+            if now - asked[0] > SAME_REQUEST_S:
+                os._exit(128 + number)
+            return
+        asked.append(now)
+        log.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    try:
+        with HealthServer(service, settings.http.host, port, setting=setting) as http:
+            _write_port(port_file, http.port)
+            log.info("%s: health and metrics on http://%s:%d", service.name, settings.http.host, http.port)
+            thread = threading.Thread(target=work, name=service.name, daemon=True)
+            thread.start()
+            while not ended.wait(1.0):  # a bounded wait, for an unbounded one keeps signal handlers from running
+                pass
+            thread.join()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if failure:
+        raise failure[0]
+    log.info("%s: stopped", service.name)
+
+
+def _port(service: Service, settings: Settings) -> tuple[int, str]:
+    if service.name == "follower":
+        return settings.http.follower_port, "follower_port"
+    return settings.http.capture_port, "capture_port"
+
+
+def _write_port(path: Path | None, port: int) -> None:
+    """Whole or not at all, so that a reader never sees half a number."""
+    if path is None:
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(f"{port}\n")
+        draft.replace(path)
+    except OSError as error:
+        raise SettingsError(
+            f"port file {path} cannot be written: {error.strerror or error}", fix="name another one"
+        ) from None
+
+
+def _utc(seconds: float | None) -> time.struct_time:
+    return time.gmtime(seconds)

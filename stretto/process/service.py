@@ -1,0 +1,23 @@
+"""What a process runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Service(Protocol):
+    """A loop with a status. `status` and `ready` are called from other threads while `run` runs."""
+
+    name: str
+    """The process's word for itself: capture, follower."""
+
+    status: Callable[[], dict[str, object]]
+    """JSON-able."""
+
+    ready: Callable[[], tuple[bool, str]]
+    """Progress, not mere liveness; the sentence says why."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Return when `stop` is set. Raises StrettoError to end the process with its exit code."""
