@@ -1,14 +1,17 @@
-"""Stages of lag as Prometheus gauges."""
+"""What every process exports: stages of lag as gauges, restarts, whether it is the active one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily
 
 from stretto_schemas import metrics
 from stretto_schemas.lag import StageLag
+
+RESTARTS = Counter(*metrics.RESTARTS)
+ACTIVE = Gauge(*metrics.ACTIVE)
 
 
 class LagCollector:

@@ -72,7 +72,9 @@ def read_range(
                 continue
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                return
+                if (message.offset() or 0) >= end:
+                    return
+                continue  # records before the end whose commit marker is still to come
             if error is not None:
                 raise explain(KafkaException(error), kafka, f"reading {topic}")
             if (message.offset() or 0) >= end:
@@ -106,8 +108,10 @@ def find_frontier(
 
 
 def watermarks(kafka: KafkaSettings, topic: str, partition: int = 0) -> tuple[int, int]:
-    """First offset still there and end offset of one partition. Raises Unreachable or Halted (no such topic)."""
-    consumer = confluent_kafka.Consumer(consumer_options(kafka, "stretto-scan"))
+    """First offset still there and end offset of one partition, open transactions included. Raises Unreachable or Halted (no such topic)."""
+    consumer = confluent_kafka.Consumer(
+        {**consumer_options(kafka, "stretto-scan"), "isolation.level": "read_uncommitted"}
+    )
     try:
         answer = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
     except KafkaException as error:

@@ -20,7 +20,7 @@ from stretto_schemas.errors import Fenced, Halted, StrettoError
 from stretto_schemas.settings import KafkaSettings
 
 LogRecord = tuple[Any, ...]
-"""Arguments of `Producer.produce`: topic, value, key, partition, and where there are headers also None, 0, headers."""
+"""Arguments of `Producer.produce`: topic, value, key, partition, and where there are headers also None, None, 0, headers."""
 
 Partition = tuple[str, int]
 
@@ -89,7 +89,7 @@ class LogWriter:
                     except BufferError:
                         self._produce(record)
                 topic, value, key, partition, *headers = rows[-1]
-                self._produce((topic, value, key, partition, delivered, 0, headers[2] if headers else None))
+                self._produce((topic, value, key, partition, delivered, *headers[1:]))
                 producer.poll(0)
             failpoint("capture.after_rows")
             for record in last:

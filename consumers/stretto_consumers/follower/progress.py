@@ -6,6 +6,7 @@ import time
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_schemas import metrics
 from stretto_schemas.lag import StageLag
@@ -20,8 +21,6 @@ _batch = Histogram(
 _visible = Histogram(
     *metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
 )
-_restarts = Counter(*metrics.RESTARTS)
-_active = Gauge(*metrics.ACTIVE)
 _spilled = Gauge(*metrics.SPILLED_BYTES)
 
 
@@ -51,7 +50,7 @@ class Progress:
     def standing_by(self) -> None:
         """Another process applies; this one waits."""
         self.state = "standby"
-        _active.labels("follower", self._source).set(0)
+        ACTIVE.labels("follower", self._source).set(0)
 
     def opened(self, position: Position, accounting: Accounting) -> None:
         """This process is the active applier from here on."""
@@ -60,7 +59,7 @@ class Progress:
         self._applied_at = time.monotonic()
         self.state = "running"
         self.last_error = ""
-        _active.labels("follower", self._source).set(1)
+        ACTIVE.labels("follower", self._source).set(1)
 
     def read(self, batch: Batch) -> None:
         """A batch is whole and decoded."""
@@ -81,8 +80,8 @@ class Progress:
         self.state = "waiting"
         self.last_error = error
         self.restarts += 1
-        _restarts.labels("follower", self._source).inc()
-        _active.labels("follower", self._source).set(0)
+        RESTARTS.labels("follower", self._source).inc()
+        ACTIVE.labels("follower", self._source).set(0)
 
     def lag(self) -> dict[str, StageLag]:
         """Stages `log`, `apply` and `total`, as of now and of the newest frontier read."""

@@ -243,12 +243,12 @@ class RelationEncoder:
         if headers is None:
             rows.append((rows.topic, value, key, rows.partition))
         else:
-            rows.append((rows.topic, value, key, rows.partition, None, 0, headers))
+            rows.append((rows.topic, value, key, rows.partition, None, None, 0, headers))
         return rows, len(value)
 
     def _tombstone(self, key_text: str, tx: TransactionText) -> tuple[PartitionRows, int]:
         key = key_text.encode("latin-1")
         rows = self.partitions[crc32(key) % self.count]
         headers = [(TRANSACTION_ID, tx.id.encode()), (TOTAL_ORDER, str(tx.order).encode())]
-        rows.append((rows.topic, None, key, rows.partition, None, 0, headers))
+        rows.append((rows.topic, None, key, rows.partition, None, None, 0, headers))
         return rows, len(key)

@@ -6,6 +6,7 @@ import time
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_producers.capture.committer import Written
 from stretto_producers.capture.pulse import Pulse
 from stretto_schemas import metrics
@@ -20,8 +21,6 @@ _commit = Histogram(
     *metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 )
 _retained = Gauge(*metrics.SLOT_RETAINED)
-_restarts = Counter(*metrics.RESTARTS)
-_active = Gauge(*metrics.ACTIVE)
 
 
 class Progress:
@@ -63,7 +62,7 @@ class Progress:
         self._pending_since = 0.0
         self.state = "running"
         self.last_error = ""
-        _active.labels("capture", self._source).set(1)
+        ACTIVE.labels("capture", self._source).set(1)
 
     def received(self, lsn: int, commit_ts_us: int) -> None:
         """Everything up to `lsn` has come from the source; `commit_ts_us` is 0 when it was no transaction."""
@@ -100,8 +99,8 @@ class Progress:
         self.state = "waiting"
         self.last_error = error
         self.restarts += 1
-        _restarts.labels("capture", self._source).inc()
-        _active.labels("capture", self._source).set(0)
+        RESTARTS.labels("capture", self._source).inc()
+        ACTIVE.labels("capture", self._source).set(0)
 
     def lag(self) -> dict[str, StageLag]:
         """Stages `wal` and `capture`, as of now."""
