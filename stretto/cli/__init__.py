@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stretto import __version__
-from stretto.cli import run, source
+from stretto.cli import run, source, stack
 from stretto.cli.context import Config, Globals
 from stretto_schemas.errors import StrettoError
 
@@ -41,7 +41,7 @@ def _globals(
     ctx.obj = Globals(config=config, debug=debug)
 
 
-for _group in (source, run):
+for _group in (source, run, stack):
     _group.register(app)
 
 

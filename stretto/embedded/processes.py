@@ -60,12 +60,12 @@ class ProcessId:
         now = ProcessId.of(self.pid)
         return now is not None and abs(now.started - self.started) < _SAME_START_S
 
-    def memory_bytes(self) -> int:
+    def memory_bytes(self, *, with_children: bool = True) -> int:
         """Memory of the process and its children; shared pages are counted once where the system tells."""
         total = 0
         try:
             process = psutil.Process(self.pid)
-            for one in (process, *process.children(recursive=True)):
+            for one in (process, *(process.children(recursive=True) if with_children else ())):
                 try:
                     total += getattr(one.memory_full_info(), "pss", 0) or one.memory_info().rss
                 except psutil.Error:
