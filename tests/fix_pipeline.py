@@ -1,0 +1,131 @@
+"""A whole pipeline for a test: topics, slot, first frontier, capture and follower on the test's own databases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stretto.embedded.kafka import EmbeddedKafka
+from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.reader import find_frontier
+from stretto_connectors.kafka.topics import compacted_config, ensure_topics, frontiers_config
+from stretto_connectors.kafka.writer import LogWriter
+from stretto_connectors.postgres.bookkeeping import ensure_schema, write_new_position
+from stretto_connectors.postgres.connection import connect
+from stretto_connectors.postgres.replication import ReplicationConnection
+from stretto_consumers.follower.follower import Follower
+from stretto_producers.capture.capture import Capture
+from stretto_schemas import names
+from stretto_schemas.frontier import Frontier, Open, encode_record
+from stretto_schemas.lsn import parse_lsn
+from stretto_schemas.position import Position
+from stretto_schemas.settings import Settings, load
+from tests.fix_stack import Database
+
+DEADLINE_S = 30.0
+
+
+class Pipeline:
+    """Capture and follower in threads of this process; `settled()` waits until the follower has everything."""
+
+    def __init__(self, settings: Settings, leader: Database, follower: Database) -> None:
+        self.settings = settings
+        self.leader = leader
+        self.follower = follower
+        self.failures: list[BaseException] = []
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        """Both databases are empty or equal: make the source ready and the follower stand where it begins."""
+        settings = self.settings
+        prefix, source, kafka = settings.prefix, settings.source.name, settings.kafka
+        transactions = names.transactions_topic(prefix, source)
+        client = admin(kafka)
+        ensure_topics(client, kafka, [transactions], partitions=1, config=frontiers_config(kafka))
+        compacted = [names.schema_topic(prefix, source), names.followers_topic(prefix)]
+        ensure_topics(client, kafka, compacted, partitions=1, config=compacted_config(kafka))
+        self.leader.execute("create publication stretto for all tables")
+        [(text,)] = self.leader.fetch(
+            "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput')", settings.source.slot_name
+        )
+        lsn = parse_lsn(text)
+        stream = ReplicationConnection(settings.source.dsn, None, application="test")
+        identity = stream.identify()
+        stream.close()
+        first = Frontier(
+            source, 1, identity.system_id, identity.timeline, lsn, lsn, 0, sequence=0, offsets=[], offsets_lsn=lsn
+        )
+        writer = LogWriter(kafka, names.transactional_id(prefix, source), 60)
+        writer.init()
+        key = source.encode()
+        opening = [(transactions, encode_record(Open(source, 1)), key, 0)]
+        writer.write({}, opening, [(transactions, encode_record(first), key, 0)])
+        writer.close()
+        found = find_frontier(kafka, transactions)
+        assert found is not None
+        with connect(settings.follower.dsn, application="test") as conn:
+            ensure_schema(conn)
+            write_new_position(conn, Position(source, 1, lsn, 0, lsn, found[1], -1, {}), settings.follower.name)
+
+    def start(self) -> None:
+        """Run capture and follower."""
+        for service in (Capture(self.settings), Follower(self.settings)):
+            thread = threading.Thread(target=self._run, args=(service,), name=service.name)
+            thread.start()
+            self._threads.append(thread)
+
+    def _run(self, service: Any) -> None:
+        try:
+            service.run(self._stop)
+        except BaseException as error:  # noqa: BLE001 - raised again by the test that waits
+            self.failures.append(error)
+
+    def stop(self) -> None:
+        """Stop both and wait for them."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+            assert not thread.is_alive(), f"{thread.name} did not stop"
+
+    def settled(self) -> None:
+        """Wait until the follower has what the leader has now."""
+        [(lsn,)] = self.leader.fetch("select pg_current_wal_insert_lsn()::text")
+        self.leader.execute("select pg_logical_emit_message(true, 'settled', '')")
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            if self.failures:
+                raise self.failures[0]
+            if self.follower.fetch("select from stretto.position where end_lsn >= %s::pg_lsn", lsn):
+                return
+        raise TimeoutError(f"the follower did not pass {lsn} within {DEADLINE_S} s")
+
+    def both(self, query: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """The same query on leader and follower."""
+        return self.leader.fetch(query), self.follower.fetch(query)
+
+
+@pytest.fixture
+def pipeline(
+    leader_db: Database, follower_db: Database, kafka: EmbeddedKafka, prefix: str, tmp_path: Path
+) -> Iterator[Pipeline]:
+    """A pipeline that is ready to `begin()`."""
+    settings = load(
+        None,
+        {
+            "STRETTO_PREFIX": prefix,
+            "STRETTO_SOURCE__DSN": leader_db.dsn,
+            "STRETTO_SOURCE__SLOT": f"stretto_{prefix}",
+            "STRETTO_FOLLOWER__DSN": follower_db.dsn,
+            "STRETTO_FOLLOWER__SPILL_DIR": str(tmp_path),
+            "STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        },
+    )
+    made = Pipeline(settings, leader_db, follower_db)
+    yield made
+    made.stop()
