@@ -7,9 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, but not by name
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
 
 from stretto_connectors.kafka.client import explain
 from stretto_connectors.kafka.topics import partition_counts

@@ -169,12 +169,13 @@ def check_encoding(source: Connection, follower: Connection) -> None:
         )
 
 
-def check_not_itself(conn: Connection, source_system: str, source_database: str) -> None:
+def check_not_itself(source: Connection, follower: Connection) -> None:
     """Raise SettingsError when follower and source are one database."""
-    row = conn.execute("select system_identifier::text, current_database()::text from pg_control_system()").fetchone()
-    if row == (source_system, source_database):
+    query = "select system_identifier, (select oid from pg_database where datname = current_database()) from pg_control_system()"
+    if source.execute(query).fetchone() == follower.execute(query).fetchone():
         raise SettingsError(
-            f"follower and source are the same database, {source_database}", fix="correct `dsn` of section [follower]"
+            f"follower and source are the same database, {follower.info.dbname}",
+            fix="correct `dsn` of section [follower]",
         )
 
 
