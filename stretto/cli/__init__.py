@@ -8,7 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from stretto import __version__
-from stretto.cli import run, source, stack
+from stretto.cli import config as config_command
+from stretto.cli import follower, run, source, stack, status
 from stretto.cli.context import Config, Globals
 from stretto_schemas.errors import StrettoError
 
@@ -41,7 +42,7 @@ def _globals(
     ctx.obj = Globals(config=config, debug=debug)
 
 
-for _group in (source, run, stack):
+for _group in (stack, source, run, follower, status, config_command):
     _group.register(app)
 
 

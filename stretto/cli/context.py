@@ -18,7 +18,12 @@ DEFAULT = Path("stretto.toml")
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Settings file; also STRETTO_CONFIG. Default: ./stretto.toml."),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Settings file; also STRETTO_CONFIG. Default: ./stretto.toml, else what `stretto up` wrote.",
+    ),
 ]
 """The option, accepted before and after a command's name."""
 
@@ -32,14 +37,19 @@ class Globals:
 
 
 def settings_path(ctx: typer.Context, config: Path | None) -> Path | None:
-    """The settings file: the option's, STRETTO_CONFIG's, ./stretto.toml; None when there is none of them."""
+    """The settings file: the option's, STRETTO_CONFIG's, ./stretto.toml, or what `stretto up` wrote; None without any."""
     given = config or (ctx.obj.config if isinstance(ctx.obj, Globals) else None)
     if given is not None:
         return given
     named = os.environ.get("STRETTO_CONFIG")
     if named:
         return Path(named)
-    return DEFAULT if DEFAULT.exists() else None
+    if DEFAULT.exists():
+        return DEFAULT
+    from stretto.embedded import places, settings_file
+
+    written = places.data_dir() / settings_file.NAME
+    return written if written.exists() else None
 
 
 def load_settings(ctx: typer.Context, config: Path | None) -> Settings:

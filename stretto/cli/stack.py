@@ -136,10 +136,12 @@ def _all_up(folder: Path) -> bool:
 
 def _print_addresses(folder: Path) -> None:
     from stretto.embedded import stack
+    from stretto.embedded.settings_file import write_settings
 
-    for part in stack.ps(folder):
-        if part.address:
-            typer.echo(f"{part.name:<9} {part.address}")
+    addresses = {part.name: part.address for part in stack.ps(folder) if part.address}
+    for name, address in addresses.items():
+        typer.echo(f"{name:<9} {address}")
+    typer.echo(f"settings  {write_settings(folder, addresses)}")
     sys.stdout.flush()
 
 

@@ -1,0 +1,1 @@
+"""Settings for people to read: the ones in force, masked, and the reference of all."""
