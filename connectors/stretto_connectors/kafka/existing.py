@@ -39,7 +39,7 @@ def read_cluster(client: AdminClient, kafka: KafkaSettings, timeout_s: float = T
         metadata = client.list_topics(timeout=timeout_s)
     except KafkaException as error:
         raise explain(error, kafka, "asking for the cluster") from None
-    return Cluster(brokers=len(metadata.brokers), cluster_id=str(metadata.cluster_id or ""))
+    return Cluster(brokers=len(metadata.brokers), cluster_id=str(metadata.cluster_id))
 
 
 def topic_configs(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> dict[str, dict[str, str]]:
