@@ -83,3 +83,12 @@ def test_an_added_column_arrives_with_the_value_that_old_rows_have(running: Pipe
     running.leader.execute("alter table seats add column colour text default 'red'")
     running.leader.execute("insert into seats values (7000, 7000, null, 'blue')")
     check_equal(running)
+
+
+def test_a_transaction_larger_than_a_batch_arrives_whole(running: Pipeline) -> None:
+    running.leader.execute(
+        "begin; insert into events select i, i, i, 'large', now() from generate_series(10001, 80000) i;"
+        " update events set amount = -1 where id between 20000 and 30000; delete from events where id > 79000;"
+        " truncate keyless; insert into keyless select i, 'kept' from generate_series(1, 30000) i; commit"
+    )
+    check_equal(running)

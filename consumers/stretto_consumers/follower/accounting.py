@@ -43,6 +43,8 @@ class Batch:
     large: bool = False
     """One transaction, too large to be held decoded: `rows` is empty and `queues` has them."""
     queues: dict[Partition, tuple[PartitionQueue, int]] = field(default_factory=dict)
+    more: bool = False
+    """True for a part of a large transaction that is not its last: nothing is committed after it."""
 
 
 class Accounting:

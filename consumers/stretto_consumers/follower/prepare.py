@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,12 +231,20 @@ class _Placed(msgspec.Struct, gc=False):
 _placed = msgspec.json.Decoder(_Placed).decode
 
 
-def in_order(batch: Batch) -> Iterator[tuple[tuple[int, int], Partition, Waiting]]:
+Placed = tuple[tuple[int, int], Partition, Waiting]
+
+
+def in_order(batch: Batch) -> Iterator[Placed]:
     """All records of a batch in the source's order, with that order: (place of the transaction, total_order)."""
+    return merge(batch, batch.rows)
+
+
+def merge(batch: Batch, sources: Mapping[Partition, Iterable[Waiting]]) -> Iterator[Placed]:
+    """Records of a batch's transactions from each partition's, in the source's order."""
     order = {transaction.id: index for index, transaction in enumerate(batch.transactions)}
     skipped = dict.fromkeys(batch.dropped, -1)
 
-    def placed(place: Partition, rows: Iterable[Waiting]) -> Iterator[tuple[tuple[int, int], Partition, Waiting]]:
+    def placed(place: Partition, rows: Iterable[Waiting]) -> Iterator[Placed]:
         for row in rows:
             try:
                 transaction, number = place_of(row)
@@ -247,7 +255,7 @@ def in_order(batch: Batch) -> Iterator[tuple[tuple[int, int], Partition, Waiting
                 raise unlisted(row, place[0], place[1])
             yield (index, number), place, row
 
-    return heapq.merge(*(placed(place, rows) for place, rows in batch.rows.items()), key=lambda entry: entry[0])
+    return heapq.merge(*(placed(place, rows) for place, rows in sources.items()), key=lambda entry: entry[0])
 
 
 class Preparer:

@@ -35,6 +35,7 @@ from stretto_connectors.postgres.bookkeeping import (
 )
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.accounting import Batch
+from stretto_consumers.follower.large import parts
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.prepare import Preparer
 from stretto_consumers.follower.progress import Progress
@@ -127,7 +128,7 @@ class Session:
                 continue
             if isinstance(batch, BaseException):
                 raise batch
-            self._apply(batch, preparer)
+            self._apply(batch, preparer, batches)
 
     def _read(self, batches: queue.Queue[Batch | BaseException]) -> None:
         """Step 2, in its own thread: it ends at the first error, which the other thread raises."""
@@ -135,24 +136,27 @@ class Session:
             while not self._stop_reading.is_set():
                 batch = self._reader.poll(POLL_S)
                 self._reader.commit_group()
-                if batch is not None:
-                    self._progress.read(batch)
-                    batches.put(batch)
+                if batch is None:
+                    continue
+                self._progress.read(batch)
+                for part in parts(batch, self._reader.accounting, self._settings.follower.batch_rows):
+                    batches.put(part)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
             batches.put(error)
 
-    def _apply(self, batch: Batch, preparer: Preparer) -> None:
-        """Step 3."""
+    def _apply(self, batch: Batch, preparer: Preparer, batches: queue.Queue[Batch | BaseException]) -> None:
+        """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""
         begun = time.monotonic()
         conn = self._conn
         with conn.transaction():
             mark_transaction(conn, batch.position.end_lsn, batch.position.commit_ts_us)
-            for step in preparer.steps(batch):
-                for topic, changes in step.changes:
-                    self._applier.apply(self._tables.of_topic(topic), changes)
-                if step.barrier is not None and self._tables.apply_barrier(step.barrier):
-                    preparer.forget()
-                    self._applier.forget()
+            self._write(batch, preparer)
+            while batch.more:
+                part = batches.get()
+                if isinstance(part, BaseException):
+                    raise part
+                batch = part
+                self._write(batch, preparer)
             failpoint("follower.after_sql")
             advance_position(conn, batch.position)
             failpoint("follower.after_position")
@@ -161,6 +165,14 @@ class Session:
         self._progress.applied(batch, time.monotonic() - begun)
         self._publish(batch.position)  # step 4
         failpoint("follower.after_publish")
+
+    def _write(self, batch: Batch, preparer: Preparer) -> None:
+        for step in preparer.steps(batch):
+            for topic, changes in step.changes:
+                self._applier.apply(self._tables.of_topic(topic), changes)
+            if step.barrier is not None and self._tables.apply_barrier(step.barrier):
+                preparer.forget()
+                self._applier.forget()
 
     def _publish_when_due(self) -> None:
         if time.monotonic() - self._published_at >= self._settings.follower.publish_s:
