@@ -7,11 +7,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stretto_schemas.settings import Settings, load
+if TYPE_CHECKING:
+    from stretto_schemas.settings import Settings
 
 DEFAULT = Path("stretto.toml")
 """Read from the current folder when it is there and nothing else was named."""
@@ -56,6 +57,8 @@ def load_settings(ctx: typer.Context, config: Path | None) -> Settings:
     """Read the settings of a command. Raises SettingsError."""
     # librdkafka reports each lost connection in its own words; what matters comes back as an error of the call.
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
+    from stretto_schemas.settings import load
+
     return load(settings_path(ctx, config))
 
 

@@ -1,0 +1,1 @@
+"""`stretto doctor`: what would bite, said before it does."""
