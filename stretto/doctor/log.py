@@ -76,7 +76,12 @@ class LogChecks:
         if SINCE_3_7 in config:
             yield ok(LOG, "version", "Kafka 3.7 or newer, by its settings")
         else:
-            yield warn(LOG, "version", "older than Kafka 3.7, by its settings", "upgrade it: nothing older is tried")
+            yield warn(
+                LOG,
+                "version",
+                "its settings do not show Kafka 3.7 or newer",
+                "if it is older, upgrade it: nothing older is tried",
+            )
         largest = int(config.get("socket.request.max.bytes") or 104_857_600)
         if largest <= self._kafka.max_message_bytes:
             yield fail(

@@ -19,10 +19,10 @@ from stretto_schemas.errors import Unreachable
 from stretto_schemas.settings import KafkaSettings
 
 TIMEOUT_S = 15.0
-GONE_WITHIN_S = 30.0
-"""Brokers delete topics after they answered: until then a new topic of that name is refused."""
-GONE_PAUSE_S = 0.1
-"""Between two looks whether they are gone: a broker needs tens of milliseconds a topic."""
+SETTLED_WITHIN_S = 30.0
+"""Brokers make and delete topics after they answered: until then the topic cannot be used, or made again."""
+SETTLE_PAUSE_S = 0.1
+"""Between two looks: a broker needs tens of milliseconds a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,26 @@ def broker_config(client: AdminClient, kafka: KafkaSettings) -> dict[str, str]:
         raise explain(error, kafka, "reading the broker's settings") from None
 
 
+def await_leaders(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> None:
+    """Return once every partition of fresh topics has a leader. Raises Unreachable after a time."""
+    deadline = time.monotonic() + SETTLED_WITHIN_S
+    for topic in topics:
+        while not _led(client, kafka, topic):
+            if time.monotonic() > deadline:
+                raise Unreachable(
+                    f"topic {topic} has no leader after {SETTLED_WITHIN_S:.0f} s", fix="see the broker's log"
+                )
+            time.sleep(SETTLE_PAUSE_S)
+
+
+def _led(client: AdminClient, kafka: KafkaSettings, topic: str) -> bool:
+    try:
+        found = client.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise explain(error, kafka, "listing topics") from None
+    return found.error is None and bool(found.partitions) and all(p.leader >= 0 for p in found.partitions.values())
+
+
 def delete_topics(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> list[str]:
     """Delete those of `topics` that are there; return them once they are gone. Raises Unreachable or SettingsError."""
     deleted = []
@@ -74,13 +94,13 @@ def delete_topics(client: AdminClient, kafka: KafkaSettings, topics: Collection[
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise explain(error, kafka, f"deleting topic {topic}") from None
-    deadline = time.monotonic() + GONE_WITHIN_S
+    deadline = time.monotonic() + SETTLED_WITHIN_S
     while left := set(deleted) & set(partition_counts(client, kafka)):
         if time.monotonic() > deadline:
             raise Unreachable(
-                f"Kafka at {kafka.bootstrap} still lists {len(left)} deleted topics after {GONE_WITHIN_S:.0f} s, "
+                f"Kafka at {kafka.bootstrap} still lists {len(left)} deleted topics after {SETTLED_WITHIN_S:.0f} s, "
                 f"{min(left)} among them",
                 fix="see the broker's log; run this again",
             )
-        time.sleep(GONE_PAUSE_S)
+        time.sleep(SETTLE_PAUSE_S)
     return deleted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -23,10 +24,12 @@ def make_genesis(
     client: AdminClient,
     consistent_point: int,
     partitions: dict[str, int],
+    fresh: Collection[str],
 ) -> Frontier:
     """The frontier that begins a log at the slot's consistent point.
 
     `partitions` are the row topics with their number of partitions; what lies in them already belongs to no frontier.
+    Those in `fresh` were made a moment ago: they begin at 0, and a broker may not know yet who leads them.
     """
     source = settings.source
     stream = ReplicationConnection(source.dsn, source.password, application="stretto-init")
@@ -37,7 +40,8 @@ def make_genesis(
     row = sql.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
     assert row is not None, "a select without from has one row"
     places = [(topic, partition) for topic, count in sorted(partitions.items()) for partition in range(count)]
-    offsets = end_offsets(client, settings.kafka, places)
+    offsets = dict.fromkeys(places, 0)
+    offsets |= end_offsets(client, settings.kafka, [place for place in places if place[0] not in fresh])
     return Frontier(
         source=source.name,
         epoch=FIRST_EPOCH,

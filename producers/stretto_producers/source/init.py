@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Composed
 
 from stretto_connectors.kafka.client import admin
-from stretto_connectors.kafka.existing import topic_configs
+from stretto_connectors.kafka.existing import await_leaders, topic_configs
 from stretto_connectors.kafka.topics import compacted_config, ensure_topics, frontiers_config, rows_config
 from stretto_connectors.postgres import publication as publications
 from stretto_connectors.postgres import slot as slots
@@ -173,6 +173,7 @@ class Plan:
         self._client = client
         self._state = state
         self._slot_lsn = 0
+        self._made_topics: list[str] = []
         self._place = where(settings.source.dsn)
 
     def steps(self) -> list[Step]:
@@ -203,7 +204,9 @@ class Plan:
         statement = f"-- topic {topic}: partitions={partitions} replication.factor={replicas} {listed}"
 
         def make() -> str:
-            ensure_topics(self._client, self._settings.kafka, [topic], partitions=partitions, config=config)
+            made = ensure_topics(self._client, self._settings.kafka, [topic], partitions=partitions, config=config)
+            await_leaders(self._client, self._settings.kafka, made)
+            self._made_topics += made
             return ""
 
         return Step(what, statement, None if there else make)
@@ -339,7 +342,9 @@ class Plan:
                 partitions = {topic: self._state.partitions.get(topic, kafka.partitions) for topic in topics.tables}
                 if topics.message in self._state.partitions:
                     partitions[topics.message] = self._state.partitions[topics.message]
-                frontier = make_genesis(self._settings, self._sql, self._client, self._slot_lsn, partitions)
+                frontier = make_genesis(
+                    self._settings, self._sql, self._client, self._slot_lsn, partitions, fresh=self._made_topics
+                )
                 write_genesis(self._settings, frontier)
             except (StrettoError, psycopg.Error, KeyboardInterrupt):
                 # A slot without frontier cannot be told from a log that lost its frontiers, and nothing hangs on it yet.
