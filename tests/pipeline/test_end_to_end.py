@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stretto_schemas.errors import RowRefused
 from tests.fix_pipeline import Pipeline
 
 TABLES = """
@@ -92,3 +93,20 @@ def test_a_transaction_larger_than_a_batch_arrives_whole(running: Pipeline) -> N
         " truncate keyless; insert into keyless select i, 'kept' from generate_series(1, 30000) i; commit"
     )
     check_equal(running)
+
+
+def test_a_row_that_postgresql_refuses_halts_with_its_transaction_named(running: Pipeline) -> None:
+    running.settled()
+    running.follower.execute("alter table events add constraint small check (account < 5000)")
+    running.leader.execute("insert into seats values (4001, 4001, 'before')")
+    [(xid,)] = running.leader.fetch(
+        "with w as (insert into events values (5001, 5001, 1, 'secret value', now())) select pg_current_xact_id()::text"
+    )
+    running.leader.execute("insert into seats values (4002, 4002, 'after')")
+    with pytest.raises(RowRefused) as caught:
+        running.settled()
+    running.failures.clear()
+    assert f"transaction {xid}," in str(caught.value)
+    assert "constraint small" in str(caught.value)
+    assert "secret value" not in str(caught.value)
+    assert running.follower.fetch("select id from seats where id > 4000") == [(4001,)]

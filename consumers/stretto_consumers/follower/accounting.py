@@ -101,16 +101,20 @@ class Accounting:
         need = self._need(self._frontiers[0][0])
         return [place for place, count in need.items() if len(self.queues[place]) < count]
 
-    def next_batch(self, batch_rows: int) -> Batch | None:
-        """The next batch, or None while records of its frontier are still to come. Raises Gap or Divergence."""
+    def next_batch(self, batch_rows: int, careful_until: int = 0) -> Batch | None:
+        """The next batch, or None while records of its frontier are still to come. Raises Gap or Divergence.
+
+        Up to the LSN `careful_until` a batch is one source transaction: one among them was refused.
+        """
         if not self._frontiers:
             return None
         frontier, offset = self._frontiers[0]
         if not self._complete(frontier):
             return None
         total = sum(self._need(frontier).values())
-        if total > batch_rows:
-            return self._cut(frontier, offset, batch_rows)
+        careful = self._position.end_lsn < careful_until
+        if total > batch_rows or (careful and frontier.transactions):
+            return self._cut(frontier, offset, batch_rows, careful=careful)
         batch = self._take_whole(frontier, offset)
         while self._frontiers:
             frontier, offset = self._frontiers[0]
@@ -202,7 +206,7 @@ class Accounting:
         if frontier.heartbeat_us is not None:
             self._position.heartbeat_us = frontier.heartbeat_us
 
-    def _cut(self, frontier: Frontier, offset: int, batch_rows: int) -> Batch:
+    def _cut(self, frontier: Frontier, offset: int, batch_rows: int, *, careful: bool) -> Batch:
         """Rule 7: as many transactions of a large frontier as fit."""
         behind = self._position.offsets_lsn
         need: dict[Partition, int] = {}
@@ -212,7 +216,7 @@ class Accounting:
             transaction = frontier.transactions[index]
             count = sum(transaction.counts[1::2])
             if transaction.end_lsn > behind:
-                if taken and total + count > batch_rows:
+                if taken and (careful or total + count > batch_rows):
                     break
                 self._add_counts(need, frontier, transaction)
                 taken.append(transaction)

@@ -9,9 +9,10 @@ import psycopg
 
 from stretto_connectors.postgres.connection import explain, where
 from stretto_connectors.prometheus import LagCollector
+from stretto_consumers.follower.accounting import Batch, describe
 from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.session import Session
-from stretto_schemas.errors import StrettoError
+from stretto_schemas.errors import RowRefused, StrettoError
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,11 @@ class Follower:
 
     def run(self, stop: threading.Event) -> None:
         """Apply until `stop` is set. Servers that do not answer are waited for; raises what waiting does not heal."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, careful_until = FIRST_PAUSE_S, 0
         while not stop.is_set():
+            session = Session(self._settings, self._progress, careful_until)
             try:
-                with Session(self._settings, self._progress) as session:
+                with session:
                     if not session.open(stop):
                         return
                     pause_s = FIRST_PAUSE_S
@@ -45,6 +47,13 @@ class Follower:
                 failure = error
             except psycopg.OperationalError as error:
                 failure = explain(error, where(self._settings.follower.dsn))
+            except psycopg.Error as error:
+                # The batch is applied again transaction by transaction, so the one that is refused can be named.
+                if session.batch is None or session.batch.position.end_lsn <= careful_until:
+                    raise refused(error, session.batch) from None
+                careful_until = session.batch.position.end_lsn
+                log.warning("PostgreSQL refused a batch (%s); looking for the transaction", error.sqlstate)
+                continue
             else:
                 return
             if not failure.retryable:
@@ -53,3 +62,26 @@ class Follower:
             self._progress.restarting(failure.found)
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, self._settings.follower.retry_max_s)
+
+
+def refused(error: psycopg.Error, batch: Batch | None) -> RowRefused:
+    """What PostgreSQL refused, without the values that its own message and detail may hold."""
+    diag = error.diag
+    which = (
+        describe(batch.transactions[0]) if batch is not None and batch.transactions else "a batch without transactions"
+    )
+    parts = [
+        f"{kind} {name}"
+        for kind, name in (
+            ("table", diag.table_name),
+            ("column", diag.column_name),
+            ("constraint", diag.constraint_name),
+        )
+        if name
+    ]
+    where_ = f" ({', '.join(parts)})" if parts else ""
+    return RowRefused(
+        f"PostgreSQL refused {which}: {type(error).__name__}, SQLSTATE {error.sqlstate}{where_}",
+        expected="a follower with the source's tables and constraints, which nobody else writes",
+        fix="see the follower's log for the row, mend the table there, then start again; all before it is applied, nothing after",
+    )

@@ -29,8 +29,9 @@ GROUP_COMMIT_S = 5.0
 class LogReader:
     """Turns the log from a position on into batches. One thread; `close()` from any."""
 
-    def __init__(self, settings: Settings, position: Position) -> None:
+    def __init__(self, settings: Settings, position: Position, careful_until: int = 0) -> None:
         self._kafka = settings.kafka
+        self._careful_until = careful_until
         self._batch_rows = settings.follower.batch_rows
         self._topic = names.transactions_topic(settings.prefix, settings.source.name)
         group = f"{settings.prefix}.{settings.source.name}.{settings.follower.name}"
@@ -58,7 +59,7 @@ class LogReader:
 
         Raises Gap, Divergence or Halted when the log cannot be followed, Unreachable when no broker answers.
         """
-        batch = self.accounting.next_batch(self._batch_rows)
+        batch = self.accounting.next_batch(self._batch_rows, self._careful_until)
         if batch is not None:
             return batch
         self._assign()
@@ -71,7 +72,7 @@ class LogReader:
             self._take(message)
         self._waiting_since = 0.0
         self._assign()
-        return self.accounting.next_batch(self._batch_rows)
+        return self.accounting.next_batch(self._batch_rows, self._careful_until)
 
     def _assign(self) -> None:
         if self._new:

@@ -56,9 +56,12 @@ READ_AHEAD = 1
 class Session:
     """Owns every connection of one run. Use as a context manager."""
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
+    def __init__(self, settings: Settings, progress: Progress, careful_until: int = 0) -> None:
         self._settings = settings
         self._progress = progress
+        self._careful_until = careful_until
+        self.batch: Batch | None = None
+        """The batch that is being applied, or was when the session ended."""
         self._closers: list[Callable[[], Any]] = []
         self._published_at = 0.0
         self._stop_reading = threading.Event()
@@ -104,7 +107,7 @@ class Session:
         self._tables = Tables(settings, conn)
         self._tables.learn()
         self._applier = Applier(conn)
-        self._reader = LogReader(settings, position)
+        self._reader = LogReader(settings, position, self._careful_until)
         self._producer = confluent_kafka.Producer(
             {**client_options(settings.kafka, "stretto-position"), "enable.idempotence": True, "linger.ms": 0}
         )
@@ -147,6 +150,7 @@ class Session:
     def _apply(self, batch: Batch, preparer: Preparer, batches: queue.Queue[Batch | BaseException]) -> None:
         """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""
         begun = time.monotonic()
+        self.batch = batch
         conn = self._conn
         with conn.transaction():
             mark_transaction(conn, batch.position.end_lsn, batch.position.commit_ts_us)
