@@ -64,7 +64,7 @@ def test_values_swapped_between_two_rows_are_seen(both: tuple[Any, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("column", "leader", "follower"),
+    ("column", "on_leader", "on_follower"),
     [
         ("amount", "'-0'", "'0'"),
         ("label", "null", "''"),
@@ -73,10 +73,10 @@ def test_values_swapped_between_two_rows_are_seen(both: tuple[Any, Any]) -> None
     ],
 )
 def test_values_that_compare_as_equal_or_look_alike_are_told_apart(
-    both: tuple[Any, Any], column: str, leader: str, follower: str
+    both: tuple[Any, Any], column: str, on_leader: str, on_follower: str
 ) -> None:
-    both[0].execute(f"update items set {column} = {leader} where id = 5")
-    both[1].execute(f"update items set {column} = {follower} where id = 5")
+    both[0].execute(f"update items set {column} = {on_leader} where id = 5")
+    both[1].execute(f"update items set {column} = {on_follower} where id = 5")
     assert not compared(both).equal
     assert found(both) == [("changed", "(5)", (column,))]
 
