@@ -209,7 +209,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
         os.environ.update(saved)
 
 
-_NOT_SETTINGS = ("STRETTO_CONFIG", "STRETTO_CACHE_DIR", "STRETTO_DATA_DIR", "STRETTO_FAILPOINT")
+_NOT_SETTINGS = ("STRETTO_CONFIG", "STRETTO_CACHE_DIR", "STRETTO_DATA_DIR", "STRETTO_FAILPOINT", "STRETTO_MAVEN_URL")
 """Variables of the command line and the embedded stack, which no section holds."""
 
 

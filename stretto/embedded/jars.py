@@ -132,7 +132,7 @@ def _fetch_one(jar: Jar, staging: Path) -> None:
 
     group, artifact, version = jar.coordinate
     try:
-        context = MavenContext(repo_cache=staging, timeout=_TIMEOUT_S)
+        context = MavenContext(repo_cache=staging, timeout=_TIMEOUT_S, remote_repos=_mirror())
         got = Path(context.project(group, artifact).at_version(version).artifact().resolve())
     except requests.RequestException as error:
         raise _not_fetched(jar, _plain(error)) from None
@@ -154,11 +154,17 @@ def _fetch_one(jar: Jar, staging: Path) -> None:
     got.replace(target)
 
 
+def _mirror() -> dict[str, str] | None:
+    """A company's mirror instead of Maven Central; the checksums stay the same."""
+    url = os.environ.get("STRETTO_MAVEN_URL", "").rstrip("/")
+    return {"mirror": url} if url else None
+
+
 def _not_fetched(jar: Jar, why: str) -> StrettoError:
     return NotFetched(
         f"{jar.path.name} of Apache Kafka {kafka_version()} is not cached and could not be fetched: {why}",
         expected=f"the {len(pinned())} files of {PINS.name} in {folder()}, or a way to Maven Central",
-        fix=f"connect once and run again (a proxy: HTTPS_PROXY; own certificates: REQUESTS_CA_BUNDLE), "
+        fix=f"connect once and run again (proxy: HTTPS_PROXY, mirror: STRETTO_MAVEN_URL, certificates: REQUESTS_CA_BUNDLE), "
         f"or copy {folder()} from a machine that has it",
     )
 

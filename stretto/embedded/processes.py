@@ -18,6 +18,7 @@ from stretto.embedded.accounts import Account
 from stretto.embedded.errors import DiskFull, StartFailed
 
 _POLL_S = 0.02
+_TELLING = ("FATAL", "PANIC", "ERROR", "error", "xception")
 _SAME_START_S = 2.0
 """Start times are told as wall-clock time since boot, which a clock adjustment moves a little."""
 
@@ -210,9 +211,10 @@ def failed(name: str, what: str, log: Path, said: str) -> StartFailed:
     if "No space left on device" in said or "Disk quota exceeded" in said:
         error: DiskFull = places.disk_full(log.parent, f"{name} {what}: the disk is full: {log.parent}")
         return error
-    lines = [line for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "error", "xception"))]
-    tail = (telling or lines)[-3:]
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("\tat ")]
+    telling = [number for number, line in enumerate(lines) if any(word in line for word in _TELLING)]
+    # PostgreSQL gives the cause in the line before FATAL; Java the exception, then much that helps nobody.
+    tail = lines[max(telling[-1] - 1, 0) : telling[-1] + 1] if telling else lines[-3:]
     return StartFailed(f"{name} {what}" + "".join(f"\n  {line.strip()}" for line in tail), fix=f"see its log: {log}")
 
 

@@ -78,6 +78,8 @@ class Stack:
     def start(self) -> None:
         """Start all three at the same time and return once all answer; when one fails, stop the others and raise."""
         clear_leftovers(self._folder, self._report)
+        for name, port in self._ports.items():
+            ports.require_free(port, name)
         self._folder.write(State(ports=self._ports, supervisor=ProcessId.of(os.getpid()), since=time.time()))
         with ThreadPoolExecutor(len(self._servers)) as pool:
             starting = [pool.submit(server.start) for server in self._servers]
