@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,13 +19,16 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stretto.embedded import jars, places, ports, processes
+from stretto.embedded import archive, jars, places, ports, processes
 from stretto.embedded.errors import AlreadyRunning, NotFetched, StartFailed
 from stretto.embedded.processes import Child, ProcessId
 
 START_S = 90.0
 STOP_S = 10.0
+_TRAIN_S = 180.0
+"""At its end a training run writes the archive: 6 s on an idle machine."""
 _SPACE = 64 << 20
+_log = logging.getLogger("stretto.embedded")
 
 DEFAULTS: Mapping[str, str] = {
     "auto.create.topics.enable": "false",
@@ -65,11 +70,18 @@ class EmbeddedKafka:
     """One broker, its own controller, on the folder `data`, which it makes and keeps.
 
     `stop` deletes nothing, `start` goes on from there. Anybody on this machine may connect. `heap_mb` is Java's -Xmx;
-    the process takes about 250 MB more. `settings` go above `DEFAULTS` into server.properties.
+    the process takes about 250 MB more. `settings` go above `DEFAULTS` into server.properties. `report` hears of what
+    takes long and happens once, the fetching of Kafka.
     """
 
     def __init__(
-        self, data: Path, *, port: int | None = None, heap_mb: int = 1024, settings: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        heap_mb: int = 1024,
+        settings: Mapping[str, str] | None = None,
+        report: Callable[[str], None] = _log.info,
     ) -> None:
         self.name = "kafka"
         self.data = data.absolute()
@@ -82,6 +94,7 @@ class EmbeddedKafka:
         self._port = port
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
+        self._report = report
         self._child: Child | None = None
 
     @property
@@ -117,19 +130,23 @@ class EmbeddedKafka:
             raise AlreadyRunning(
                 f"a Kafka already runs on {self.data} (pid {left.pid})", fix=f"end it: kill {left.pid}"
             )
-        places.make_dir(self.data)
-        places.require_space(self.data, _SPACE, self.name)
-        java = [str(_java()), "-cp", os.pathsep.join(str(path) for path in jars.class_path())]
         if self._chosen_port is not None:
             ports.require_free(self._chosen_port, self.name)
-        elif self._port is None or not ports.is_free(self._port):
+        java = [str(_java()), "-cp", os.pathsep.join(str(path) for path in jars.class_path(self._report))]
+        self._start([*java, *archive.options(lambda options: _train([*java, *options]), self._report)])
+        return self
+
+    def _start(self, java: list[str]) -> None:
+        places.make_dir(self.data)
+        places.require_space(self.data, _SPACE, self.name)
+        if self._chosen_port is None and (self._port is None or not ports.is_free(self._port)):
             self._port = ports.choose()
         try:
             self._write_configuration()
         except OSError as error:
             raise processes.failed(self.name, "cannot write its settings", self.log, error.strerror or "") from None
         if not (self._logs / "meta.properties").exists():
-            self._format(java)
+            self._format([option for option in java if not option.startswith("-XX:AOTCacheOutput")])
         command = [
             *java,
             f"-Xmx{self._heap_mb}m",
@@ -142,9 +159,9 @@ class EmbeddedKafka:
             "kafka.Kafka",
             str(self._properties),
         ]
+        log_start = self.log.stat().st_size if self.log.exists() else 0
         child = Child(self.name, command, log=self._output, id_file=self._id_file, env=_environment(), account=None)
         self._child = child
-        log_start = self.log.stat().st_size if self.log.exists() else 0
         try:
             child.wait_ready(self._answers, START_S)
         except StartFailed as error:
@@ -156,12 +173,14 @@ class EmbeddedKafka:
         except BaseException:
             child.kill()
             raise
-        return self
 
     def stop(self) -> None:
         """Stop the broker cleanly; it is killed when that takes longer than `STOP_S`."""
+        self._stop(STOP_S)
+
+    def _stop(self, deadline_s: float) -> None:
         if self._child is not None:
-            self._child.stop(signal.SIGTERM, STOP_S)
+            self._child.stop(signal.SIGTERM, deadline_s)
             self._child = None
 
     def kill(self) -> None:
@@ -237,6 +256,21 @@ class EmbeddedKafka:
             return bool(client.list_topics(timeout=5.0).brokers)
         except KafkaException:
             return False
+
+
+class _Training(EmbeddedKafka):
+    def run(self, java: list[str]) -> None:
+        """Start, and stop with patience: Java writes what it learnt at its end."""
+        try:
+            self._start(java)
+        finally:
+            self._stop(_TRAIN_S)
+
+
+def _train(java: list[str]) -> None:
+    places.require_space(places.cache_dir(), 4 * _SPACE, "Kafka's class archive")
+    with tempfile.TemporaryDirectory(prefix="train-", dir=places.cache_dir(), ignore_cleanup_errors=True) as folder:
+        _Training(Path(folder), heap_mb=256).run(java)
 
 
 def _java() -> Path:

@@ -69,7 +69,7 @@ class Stack:
             EmbeddedPostgres(root / name, port=self._ports[name], bin_dir=options.postgres_bin, name=name)
             for name in ("leader", "follower")
         )
-        self.kafka = EmbeddedKafka(root / "kafka", port=self._ports["kafka"], heap_mb=options.heap_mb)
+        self.kafka = EmbeddedKafka(root / "kafka", port=self._ports["kafka"], heap_mb=options.heap_mb, report=report)
 
     @property
     def _servers(self) -> tuple[EmbeddedPostgres | EmbeddedKafka, ...]:
