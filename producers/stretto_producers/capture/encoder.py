@@ -8,6 +8,7 @@ a whole relation or transaction is joined beforehand. `stretto_schemas.envelope.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from zlib import crc32
 
@@ -19,9 +20,20 @@ from stretto_schemas.tables import Kind, Table
 _u32 = struct.Struct("!I").unpack_from
 _escape = encode_basestring
 _PLACEHOLDER_JSON = f'"{PLACEHOLDER}"'
-_STRING, _NUMBER, _BOOLEAN = int(Kind.STRING), int(Kind.NUMBER), int(Kind.BOOLEAN)
 
 Buffer = memoryview | bytes
+
+
+def _boolean(text: str) -> str:
+    return "true" if text == "t" else "false"
+
+
+_WRITERS: dict[Kind, Callable[[str], str] | None] = {
+    Kind.NUMBER: None,  # the server's own digits
+    Kind.STRING: _escape,
+    Kind.BOOLEAN: _boolean,
+    Kind.FLOAT: float_json,
+}
 
 
 def latin1(text: str) -> str:
@@ -51,19 +63,28 @@ class PartitionRows:
 class TransactionText:
     """The parts of an envelope that are the same for all changes of one source transaction."""
 
-    __slots__ = ("id", "order", "rel_end", "row_lsn", "source", "times", "total")
+    __slots__ = ("_epoch", "end_source", "id", "order", "rel_end", "row_lsn", "source", "times", "total")
 
     def __init__(
-        self, fixed: SourceText, xid: int, commit_lsn: int, commit_ts_us: int, last_commit_lsn: int, now_ns: int
+        self, fixed: SourceText, xid: int, commit_lsn: int, commit_ts_us: int, last_end_lsn: int, now_ns: int
     ) -> None:
         self.id = f"{xid}:{commit_lsn}"
-        last = f'\\"{last_commit_lsn}\\"' if last_commit_lsn else "null"
+        last = f'\\"{last_end_lsn}\\"' if last_end_lsn else "null"
         self.source = f'{fixed.head}{commit_ts_us // 1000}{fixed.middle}{last},\\"'
         self.times = f'\\"]","ts_us":{commit_ts_us},"ts_ns":{commit_ts_us}000'
         self.row_lsn = f',"txId":{xid},"lsn":'
-        self.total = f',"xmin":null,"epoch":{fixed.epoch}}},"transaction":{{"id":"{self.id}","total_order":'
+        self._epoch = fixed.epoch
+        self.set_origin(None, 0)
         self.rel_end = f',"ts_ms":{now_ns // 1_000_000},"ts_us":{now_ns // 1000},"ts_ns":{now_ns}}}'
         self.order = 0
+
+    def set_origin(self, name: str | None, lsn: int) -> None:
+        """The transaction was written under a replication origin (its LSN there), or None: written there first."""
+        origin = "null" if name is None else latin1(_escape(name))
+        self.end_source = (
+            f',"xmin":null,"origin":{origin},"origin_lsn":{"null" if name is None else lsn},"epoch":{self._epoch}}}'
+        )
+        self.total = f'{self.end_source},"transaction":{{"id":"{self.id}","total_order":'
 
 
 class SourceText:
@@ -82,14 +103,16 @@ class RelationEncoder:
 
     __slots__ = (
         "_columns",
+        "_first_key",
         "_key",
         "_key_head",
         "_key_row",
-        "_kinds",
         "_order",
         "_owner",
         "_row",
         "_table",
+        "_width",
+        "_writers",
         "count",
         "partitions",
         "relid",
@@ -102,35 +125,32 @@ class RelationEncoder:
         self.partitions = partitions
         self.count = len(partitions)
         self._columns = tuple(column.name for column in table.columns)
-        self._kinds = tuple(int(column.kind) for column in table.columns)
+        self._writers = tuple(_WRITERS[column.kind] for column in table.columns)
+        self._width = len(table.columns).to_bytes(2, "big").decode("latin-1")
         names = [latin1(_escape(name)).replace("%", "%%") for name in self._columns]
         self._row = "{" + ",".join(f"{name}:%s" for name in names) + "}"
         self._key = tuple(self._columns.index(name) for name in table.key)
         self._key_row = "{" + ",".join(f"{names[index]}:%s" for index in self._key) + "}"
         self._key_head = f"{{{latin1(_escape(self._columns[self._key[0]]))}:" if len(self._key) == 1 else ""
+        self._first_key = self._key[0] if self._key else 0
         self._table = f',"schema":{latin1(_escape(table.schema))},"table":{latin1(_escape(table.name))}'
         self._owner: TransactionText | None = None
         self._order = 0
 
     def _read(self, buf: Buffer, text: str, pos: int) -> tuple[list[str], int, list[int] | None]:
         """JSON of each value of the tuple at `pos`, the place after it, and the columns that were not sent."""
+        if text[pos : pos + 2] != self._width:
+            raise self._other_width(buf, pos)
         values: list[str] = []
         append = values.append
         unchanged: list[int] | None = None
         pos += 2
-        for kind in self._kinds:
+        for write in self._writers:
             mark = text[pos]
             if mark == "t":
                 start = pos + 5
                 pos = start + _u32(buf, pos + 1)[0]
-                if kind == _NUMBER:
-                    append(text[start:pos])
-                elif kind == _STRING:
-                    append(_escape(text[start:pos]))
-                elif kind == _BOOLEAN:
-                    append("true" if text[start] == "t" else "false")
-                else:
-                    append(float_json(text[start:pos]))
+                append(text[start:pos] if write is None else write(text[start:pos]))
             elif mark == "n":
                 append("null")
                 pos += 1
@@ -148,18 +168,16 @@ class RelationEncoder:
                 )
         return values, pos, unchanged
 
-    def _check(self, buf: Buffer, pos: int) -> None:
-        found = buf[pos] << 8 | buf[pos + 1]
-        if found != len(self._kinds):
-            raise Unsupported(
-                f"a row of {self.table.qualified} has {found} columns",
-                expected=f"{len(self._kinds)}, as its Relation message said",
-                fix="report this server's version",
-            )
+    def _other_width(self, buf: Buffer, pos: int) -> Unsupported:
+        return Unsupported(
+            f"a row of {self.table.qualified} has {buf[pos] << 8 | buf[pos + 1]} columns",
+            expected=f"{len(self._writers)}, as its Relation message said",
+            fix="report this server's version",
+        )
 
     def _key_of(self, values: list[str]) -> str:
         if self._key_head:
-            return f"{self._key_head}{values[self._key[0]]}}}"
+            return f"{self._key_head}{values[self._first_key]}}}"
         if self._key:
             return self._key_row % tuple([values[index] for index in self._key])
         return self._row % tuple(values)
@@ -168,9 +186,22 @@ class RelationEncoder:
         self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
     ) -> tuple[PartitionRows, int]:
         """Append the record of an Insert; `pos` is that of its tuple. Returns where to, and the record's bytes."""
-        self._check(buf, pos)
         values, _, _ = self._read(buf, text, pos)
-        return self._emit("null", self._row % tuple(values), "c", self._key_of(values), lsn, transaction, None)
+        key_text = f"{self._key_head}{values[self._first_key]}}}" if self._key_head else self._key_of(values)
+        if self._owner is not transaction:
+            self._owner = transaction
+            self._order = 0
+        self._order = order = self._order + 1
+        transaction.order = total = transaction.order + 1
+        key = key_text.encode("latin-1")
+        value = (
+            f'{{"before":null,"after":{self._row % tuple(values)}{transaction.source}{lsn}{transaction.times}{self._table}'
+            f'{transaction.row_lsn}{lsn}{transaction.total}{total},"data_collection_order":{order}}},"op":"c"'
+            f"{transaction.rel_end}"
+        ).encode("latin-1")
+        rows = self.partitions[crc32(key) % self.count]
+        rows.append((rows.topic, value, key, rows.partition))
+        return rows, len(value)
 
     def update(
         self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
@@ -179,9 +210,7 @@ class RelationEncoder:
         old: list[str] | None = None
         kind = text[pos]
         if kind != "N":
-            self._check(buf, pos + 1)
             old, pos, _ = self._read(buf, text, pos + 1)
-        self._check(buf, pos + 1)
         new, _, unchanged = self._read(buf, text, pos + 1)
         if unchanged is not None and kind == "O" and old is not None:
             for index in unchanged:
@@ -197,7 +226,7 @@ class RelationEncoder:
         moved = (names or []) + [(OLD_KEY, old_key.encode("latin-1"))]
         return [
             self._emit(before, "null", "d", old_key, lsn, transaction, [(NEW_KEY, new_key.encode("latin-1"))]),
-            self._tombstone(old_key, transaction),
+            self._tombstone(old_key, transaction, (NEW_KEY, new_key.encode("latin-1"))),
             self._emit("null", after, "c", new_key, lsn, transaction, moved),
         ]
 
@@ -205,7 +234,6 @@ class RelationEncoder:
         self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
     ) -> list[tuple[PartitionRows, int]]:
         """Append the records of a Delete: the change and its tombstone."""
-        self._check(buf, pos + 1)
         old, _, _ = self._read(buf, text, pos + 1)
         key = self._key_of(old)
         return [
@@ -246,9 +274,9 @@ class RelationEncoder:
             rows.append((rows.topic, value, key, rows.partition, None, None, 0, headers))
         return rows, len(value)
 
-    def _tombstone(self, key_text: str, tx: TransactionText) -> tuple[PartitionRows, int]:
+    def _tombstone(self, key_text: str, tx: TransactionText, *more: tuple[str, bytes]) -> tuple[PartitionRows, int]:
         key = key_text.encode("latin-1")
         rows = self.partitions[crc32(key) % self.count]
-        headers = [(TRANSACTION_ID, tx.id.encode()), (TOTAL_ORDER, str(tx.order).encode())]
+        headers = [*more, (TRANSACTION_ID, tx.id.encode()), (TOTAL_ORDER, str(tx.order).encode())]
         rows.append((rows.topic, None, key, rows.partition, None, None, 0, headers))
         return rows, len(key)

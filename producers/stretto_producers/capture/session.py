@@ -79,7 +79,7 @@ class Session:
         self._idle_lsn = 0
         self._asked = False
         self._previous: list[PartitionOffset] = []
-        self._last_commit_lsn = 0
+        self._last_end_lsn = 0
 
     def __enter__(self) -> Session:
         return self
@@ -339,7 +339,7 @@ class Session:
                     message.xid,
                     message.final_lsn,
                     message.commit_ts_us,
-                    self._last_commit_lsn,
+                    self._last_end_lsn,
                     time.time_ns(),
                 )
             case pgoutput.Commit():
@@ -347,13 +347,15 @@ class Session:
                     self._begin.xid, message.commit_lsn, message.end_lsn, message.commit_ts_us, self._origin
                 )
                 self._transaction = None
-                self._last_commit_lsn = message.commit_lsn
+                self._last_end_lsn = message.end_lsn
                 self._received = self._idle_lsn = max(self._idle_lsn, message.end_lsn)
                 self._progress.received(message.end_lsn, message.commit_ts_us)
             case pgoutput.Relation():
                 self._relation(message, lsn)
             case pgoutput.Origin():
                 self._origin = message.name
+                if self._transaction is not None:
+                    self._transaction.set_origin(message.name, message.commit_lsn)
             case pgoutput.Truncate():
                 self._truncate(message)
             case pgoutput.LogicalMessage():
@@ -401,7 +403,7 @@ class Session:
             return
         transaction = self._transaction if message.transactional else None
         [rows] = self._relations.partitions_of(self._relations.message_topic, partitions=1)
-        value = message_envelope(self._fixed, transaction, message, time.time_ns())
+        value = message_envelope(self._fixed, transaction, message, self._last_end_lsn, time.time_ns())
         key = json.dumps({"prefix": message.prefix}, ensure_ascii=False, separators=(",", ":")).encode()
         rows.append((rows.topic, value, key, 0))
         if transaction is None:

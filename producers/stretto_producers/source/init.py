@@ -62,12 +62,13 @@ def init(settings: Settings, say: Say, *, dry_run: bool = False, alter: bool = T
         _check_whole(settings, state)
         _check_topics(settings, client, state)
         _check_tables(state, alter=alter)
+        comment = "-- " if dry_run else ""
         for note in state.selection.notes:
-            say(f"note: {note}")
+            say(f"{comment}note: {note}")
         steps = Plan(settings, sql, client, state).steps()
         for step in steps:
             if step.make is None:
-                say(f"there: {step.what}")
+                say(f"{comment}there: {step.what}")
             elif dry_run:
                 say(step.statement)
             else:
