@@ -1,0 +1,125 @@
+"""Capture and follower as processes of their own, as a user would run them: started, asked, killed, started again."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stretto_schemas.errors import CheckFailed
+from stretto_schemas.lag import StageLag
+
+Name = Literal["capture", "follower"]
+
+STOP_S = 15.0
+ASK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a process says of itself. `state` is `dead` when it does not run and `silent` when it does not answer."""
+
+    state: str
+    lag: Mapping[str, StageLag] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is at work, so that its lag means something."""
+        return self.state == "running"
+
+
+class Worker:
+    """`stretto run capture` or `stretto run follower`, its output in a file. One thread starts and ends it."""
+
+    def __init__(self, name: Name, settings_file: Path, environment: Mapping[str, str]) -> None:
+        self.name: Name = name
+        self.log = settings_file.with_name(f"{name}.log")
+        self._port_file = settings_file.with_name(f"{name}.port")
+        self._command = [
+            *(sys.executable, "-m", "stretto", "--config", str(settings_file)),
+            *("run", name, "--port-file", str(self._port_file)),
+        ]
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The pid while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> int:
+        """Start it, and return its pid. It has a session of its own: a Ctrl-C reaches only the demo."""
+        self._port_file.unlink(missing_ok=True)
+        output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self.log.parent,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        finally:
+            os.close(output)
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL: it has no chance to finish anything."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Ask it to end; kill it when it does not."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def check(self) -> None:
+        """Raise CheckFailed, with the last lines it wrote, when it has ended by itself."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        raise CheckFailed(
+            "\n".join([f"{self.name} ended {how}, and nobody had asked it to; its last lines:", *self._last_lines()]),
+            expected="a process that runs until it is stopped",
+            fix=f"run the demo again with --keep and read {self.log.name} in its folder",
+        )
+
+    def ask(self) -> Word:
+        """Its own word, from /status. Never raises."""
+        if self.pid is None:
+            return Word("dead")
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", int(self._port_file.read_text()), timeout=ASK_S)
+            connection.request("GET", "/status")
+            said = json.loads(connection.getresponse().read())
+            connection.close()
+            lag = {
+                stage: StageLag(int(each["bytes"]), int(each["records"]), float(each["seconds"]))
+                for stage, each in said["lag"].items()
+            }
+            return Word(str(said["state"]), lag)
+        except FileNotFoundError:
+            return Word("starting")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException):
+            return Word("silent")
+
+    def _last_lines(self) -> list[str]:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [f"  {line}" for line in lines[-8:]]
