@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from stretto_connectors.failpoints import failpoint
 from stretto_connectors.postgres.targets import Target
 from stretto_schemas.errors import Divergence
 
@@ -132,12 +133,12 @@ class Applier:
             self._expect(target, done, count, "update or delete")
         if changes.update_count:
             staged = self._stage(target, changes.columns, changes.updates)
-            self._insert(target, staged, gone, changes.columns, tuple(extra), key, key)
+            self._insert(target, staged, gone, changes.columns, tuple(extra), key, key, changes.update_count)
         sources = tuple(SOURCE_PREFIX + column for column in key)
         for partial in changes.partials:
             staged = self._stage(target, changes.columns, partial.rows, sources=key)
             present = tuple(column for column in changes.columns if column not in partial.missing)
-            self._insert(target, staged, gone, present, (*partial.missing, *extra), key, sources)
+            self._insert(target, staged, gone, present, (*partial.missing, *extra), key, sources, partial.count)
 
     def _insert(
         self,
@@ -148,6 +149,7 @@ class Applier:
         kept: tuple[str, ...],
         key: tuple[str, ...],
         sources: tuple[str, ...],
+        count: int,
     ) -> None:
         columns = sql.SQL(", ").join(map(sql.Identifier, given + kept))
         values = sql.SQL(", ").join(
@@ -163,7 +165,7 @@ class Applier:
         statement = sql.SQL("insert into {} ({}) overriding system value select {} from {} s{}").format(
             target.plain, columns, values, staged, old
         )
-        self._conn.execute(statement)
+        self._expect(target, self._conn.execute(statement).rowcount, count, "move or update")
 
     def _keyless(self, target: Target, changes: TableChanges) -> None:
         if not changes.removed_count:
@@ -195,6 +197,7 @@ class Applier:
         staged = self._empty(target, columns, sources=sources, counted=counted)
         names = columns + tuple(SOURCE_PREFIX + column for column in sources) + ((COUNT_COLUMN,) if counted else ())
         self._copy(staged, names, rows)
+        failpoint("follower.after_staging")
         return staged
 
     def _empty(

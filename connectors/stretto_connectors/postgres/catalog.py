@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from stretto_schemas.tables import Column, Table, kind_of
+from stretto_schemas.tables import Column, kind_of
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -73,35 +73,19 @@ def read_type_names(conn: Connection, types: list[tuple[int, int]]) -> list[tupl
     ]
 
 
-def known_tables(conn: Connection, publication: str) -> tuple[set[int], bool]:
-    """OIDs of the tables in a publication now, and whether it takes in new tables by itself."""
-    relids = {
-        row[0]
-        for row in conn.execute(
-            "select c.oid::bigint from pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname"
-            " join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename where p.pubname = %s",
-            (publication,),
-        ).fetchall()
-    }
+def published_tables(conn: Connection, publication: str) -> list[tuple[str, str]]:
+    """Schema and name of each table whose rows the publication publishes now, under the name that the rows carry."""
+    rows = conn.execute(
+        "select schemaname::text, tablename::text from pg_publication_tables where pubname = %s", (publication,)
+    ).fetchall()
+    return [(schema, name) for schema, name in rows]
+
+
+def takes_new_tables(conn: Connection, publication: str) -> bool:
+    """Whether tables made later join the publication by themselves."""
     row = conn.execute(
         "select puballtables or exists (select from pg_publication_namespace pn where pn.pnpubid = p.oid)"
         " from pg_publication p where pubname = %s",
         (publication,),
     ).fetchone()
-    return relids, bool(row and row[0])
-
-
-def make_table(
-    schema: str,
-    name: str,
-    topic: str,
-    columns: tuple[Column, ...],
-    key: tuple[str, ...],
-    replica_identity: str,
-    lsn: int,
-    created: bool,
-) -> Table:
-    """Assemble a version of a table's shape; a key whose columns are not all published is no key."""
-    published = {column.name for column in columns}
-    usable = key if set(key) <= published else ()
-    return Table(schema, name, topic, columns, usable, replica_identity, lsn, created)
+    return bool(row and row[0])

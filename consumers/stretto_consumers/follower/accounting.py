@@ -59,6 +59,7 @@ class Accounting:
         self._subscribe = subscribe
         self._frontiers: deque[tuple[Frontier, int]] = deque()
         self._prepared: Frontier | None = None
+        self._starts: dict[Partition, int] = {}
         self._done = 0
         """Transactions of the first frontier that are already behind us."""
         self._expected = position.sequence + 1 if position.sequence >= 0 else -1
@@ -81,10 +82,13 @@ class Accounting:
 
     def add_frontier(self, frontier: Frontier, offset: int) -> None:
         """A frontier was read. Partitions it names are subscribed to at once (rule 3)."""
-        starts = {(s.topic, s.partition): s.offset for s in frontier.start_offsets}
+        for resume in frontier.resume_offsets or ():
+            if (resume.topic, resume.partition) not in self.queues:
+                self._starts[resume.topic, resume.partition] = resume.offset  # rule 2 for a partition not opened yet
+        self._starts |= {(s.topic, s.partition): s.offset for s in frontier.start_offsets}
         for topic, number in frontier.partitions:
             if topic not in self._ignored and (topic, number) not in self.queues:
-                self._open((topic, number), starts.get((topic, number), 0))
+                self._open((topic, number), self._starts.get((topic, number), 0))
         self._frontiers.append((frontier, offset))
         self.newest = frontier
         self.waiting_records += sum(frontier.counts)
@@ -242,7 +246,7 @@ class Accounting:
         rows = {}
         for place, count in need.items():
             taken = rows[place] = self.queues[place].take(count)
-            self.next_offset[place] = taken[-1].offset + 1
+            self.next_offset[place] = taken[-1][0] + 1
         have = self._position.end_lsn
         applied = [t for t in transactions if t.end_lsn > have]
         dropped = {t.id for t in transactions if t.end_lsn <= have}

@@ -71,7 +71,7 @@ class Layout:
         wanted: list[Any] = [("op", str), ("transaction", TransactionBlock), ("after", row | None, None)]
         if with_before:
             wanted.append(("before", row | None, None))
-        self._decode: Any = msgspec.json.Decoder(msgspec.defstruct("TypedEnvelope", wanted, gc=False)).decode
+        self.decode: Any = msgspec.json.Decoder(msgspec.defstruct("TypedEnvelope", wanted, gc=False)).decode
         self._with_before = with_before
 
     def change(self, row: Waiting) -> Change | None:
@@ -79,7 +79,7 @@ class Layout:
         _, key, value, headers = row
         if value is None:
             return None
-        envelope = self._decode(value)
+        envelope = self.decode(value)
         block = envelope.transaction
         after = envelope.after
         before = _tuple(envelope.before) if self._with_before and envelope.before is not None else None
@@ -107,7 +107,7 @@ class Layout:
 
 def transaction_of_tombstone(row: Waiting) -> tuple[str, int] | None:
     """Which source transaction a tombstone says it belongs to."""
-    found = dict(row.headers or ())
+    found = dict(row[3] or ())
     if TRANSACTION_ID not in found or TOTAL_ORDER not in found:
         return None
     return found[TRANSACTION_ID].decode(), int(found[TOTAL_ORDER])
@@ -116,7 +116,7 @@ def transaction_of_tombstone(row: Waiting) -> tuple[str, int] | None:
 def layout_of(row: Waiting, topic: str, partition: int, *, with_before: bool) -> Layout:
     """The layout of one record's columns. Raises Halted, naming the place, when it is no envelope."""
     try:
-        envelope = _generic(row.value or b"")
+        envelope = _generic(row[2] or b"")
         image = envelope.after if envelope.after is not None else envelope.before
         if image is None:
             raise msgspec.ValidationError("neither `before` nor `after`")
@@ -136,7 +136,7 @@ def key_columns(key: bytes, topic: str) -> dict[str, _Value]:
 def no_envelope(row: Waiting, topic: str, partition: int, why: str) -> Halted:
     """A record that is not one of capture's."""
     return Halted(
-        f"record {row.offset} of partition {partition} of {topic} is no envelope: {why}",
+        f"record {row[0]} of partition {partition} of {topic} is no envelope: {why}",
         expected="records written by capture only",
         fix=_ONLY_CAPTURE,
     )

@@ -42,9 +42,10 @@ def follower_remains(settings: Settings) -> list[str]:
 
 
 def detach(settings: Settings, say: Callable[[str], None]) -> None:
-    """Remove the source's position, its replication origin, and schema `stretto` when no other source is left in it.
+    """Remove the source's position and its replication origin.
 
-    Raises CheckFailed while a follower process still applies.
+    The list of what the copy made stays, so that `stretto follower add --replace` can take exactly that away. Raises
+    CheckFailed while a follower process still applies.
     """
     follower, source = settings.follower, settings.source.name
     with (
@@ -57,7 +58,6 @@ def detach(settings: Settings, say: Callable[[str], None]) -> None:
         if _has_origin(conn, source):
             _drop_origin(conn, source)
             say(f"dropped: replication origin {origin_name(source)}")
-        _drop_schema(conn, say)
 
 
 def _drop_origin(conn: Connection, source: str) -> None:
@@ -69,17 +69,3 @@ def _drop_origin(conn: Connection, source: str) -> None:
             expected="no follower process running",
             fix="stop `stretto run follower` first, then run this again",
         ) from None
-
-
-def _drop_schema(conn: Connection, say: Callable[[str], None]) -> None:
-    """Only where nothing but an empty position table is left: whoever put more there decides about it."""
-    if conn.execute("select to_regclass('stretto.position')").fetchone() == (None,):
-        return
-    row = conn.execute(
-        "select (select count(*) from stretto.position), (select count(*) from pg_class"
-        " where relnamespace = 'stretto'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S'))"
-    ).fetchone()
-    if row == (0, 1):
-        conn.execute("drop table stretto.position")
-        conn.execute("drop schema stretto")
-        say("dropped: schema stretto")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from stretto_consumers.follower.accounting import Accounting, Batch, Partition
 from stretto_consumers.follower.prepare import merge
 from stretto_consumers.follower.waiting import PartitionQueue, Waiting
+from stretto_schemas.envelope import OLD_KEY
 
 READ_AT_ONCE = 500
 """Records taken from a queue at a time: what the merge holds of each partition."""
@@ -27,7 +28,7 @@ def parts(batch: Batch, accounting: Accounting, batch_rows: int) -> Iterator[Bat
     rows: dict[Partition, list[Waiting]] = {}
     count, barriers = 0, list(batch.barriers)
     for (_, number), place, row in merge(batch, sources):
-        if count >= batch_rows:
+        if count >= batch_rows and not _second_half(row):
             due = [barrier for barrier in barriers if barrier.total_order < number]
             barriers = barriers[len(due) :]
             yield Batch(batch.transactions, batch.dropped, rows, due, batch.position, count, more=True)
@@ -38,9 +39,14 @@ def parts(batch: Batch, accounting: Accounting, batch_rows: int) -> Iterator[Bat
     yield Batch(batch.transactions, batch.dropped, rows, barriers, batch.position, batch.records)
 
 
+def _second_half(row: Waiting) -> bool:
+    """True for the insert half of a key change, which may need values of the row that the other half deletes."""
+    return row[3] is not None and any(name == OLD_KEY for name, _ in row[3])
+
+
 def _drain(place: Partition, queue: PartitionQueue, count: int, ends: dict[Partition, int]) -> Iterator[Waiting]:
     while count:
         taken = queue.take(min(count, READ_AT_ONCE))
         count -= len(taken)
-        ends[place] = taken[-1].offset + 1
+        ends[place] = taken[-1][0] + 1
         yield from taken

@@ -67,9 +67,7 @@ class LogReader:
         if first is None:
             self._look_for_gap()
             return None
-        self._take(first)
-        for message in self._consumer.consume(AT_ONCE, 0):
-            self._take(message)
+        self._take([first, *self._consumer.consume(AT_ONCE, 0)])
         self._waiting_since = 0.0
         self._assign()
         return self.accounting.next_batch(self._batch_rows, self._careful_until)
@@ -79,19 +77,35 @@ class LogReader:
             fresh, self._new = self._new, []
             self._consumer.incremental_assign(fresh)
 
-    def _take(self, message: confluent_kafka.Message) -> None:
-        error = message.error()
-        if error is not None:
-            self._failed(error, message)
-            return
-        topic, offset = message.topic() or "", message.offset() or 0
-        if topic == self._topic:
-            record = decode(message.value(), topic, offset)
-            if isinstance(record, Frontier):
-                self.accounting.add_frontier(record, offset)
-            return
-        row = Waiting(offset, message.key() or b"", message.value(), message.headers())  # type: ignore[arg-type]
-        self.accounting.queues[topic, message.partition() or 0].append(row)
+    def _take(self, messages: list[confluent_kafka.Message]) -> None:
+        """Hand messages to their queues, a run of one partition at a time."""
+        place: tuple[str | None, int | None] = (None, None)
+        run: list[Waiting] = []
+        for message in messages:
+            here = (message.topic(), message.partition())
+            if here != place or message.error() is not None:
+                self._end_run(place, run)
+                place, run = here, []
+                error = message.error()
+                if error is not None:
+                    place = (None, None)
+                    self._failed(error, message)
+                    continue
+            if here[0] == self._topic:
+                self._frontier(message)
+                continue
+            run.append((message.offset(), message.key(), message.value(), message.headers()))  # type: ignore[arg-type]
+        self._end_run(place, run)
+
+    def _end_run(self, place: tuple[str | None, int | None], run: list[Waiting]) -> None:
+        if run:
+            self.accounting.queues[place].extend(run)  # type: ignore[index]  # a message always has both
+
+    def _frontier(self, message: confluent_kafka.Message) -> None:
+        offset = message.offset() or 0
+        record = decode(message.value(), self._topic, offset)
+        if isinstance(record, Frontier):
+            self.accounting.add_frontier(record, offset)
 
     def _failed(self, error: KafkaError, message: confluent_kafka.Message) -> None:
         code, topic, partition = error.code(), message.topic() or "", message.partition() or 0

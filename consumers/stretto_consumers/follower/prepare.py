@@ -50,7 +50,7 @@ class TopicReader:
 
     def _learn(self, row: Waiting, partition: int) -> Layout:
         if self._key is None:
-            columns = tuple(key_columns(row.key, self.topic))
+            columns = tuple(key_columns(row[1], self.topic))
             self.keyed = self.target.has_key(columns)
             self._key = columns if self.keyed else ()
         layout = layout_of(row, self.topic, partition, with_before=not self.keyed)
@@ -72,7 +72,7 @@ class TopicReader:
 
     def change(self, row: Waiting, partition: int) -> Change | None:
         """One record's change; None for a tombstone."""
-        layout = self._layout or (None if row.value is None else self._learn(row, partition))
+        layout = self._layout or (None if row[2] is None else self._learn(row, partition))
         if layout is None:
             return None
         try:
@@ -87,6 +87,9 @@ class TopicReader:
     def relearn(self, row: Waiting, partition: int) -> None:
         """Take the layout from this record on."""
         self._learn(row, partition)
+
+
+_cells = msgspec.structs.astuple
 
 
 class LayoutChanged(Exception):
@@ -132,6 +135,53 @@ class TableNet:
                 self._keyed.update(change.key, change.after)
         else:
             self._keyed.feed(change)
+
+    def feed_all(self, rows: list[Waiting], partition: int, known: dict[str, bool]) -> None:
+        """Take in many records of one partition: the hottest path of the follower, `feed` with everything inlined."""
+        start, reader = 0, self._reader
+        while start < len(rows):
+            layout = reader.layout
+            if layout is None or not reader.keyed:
+                self.feed(rows[start], partition, known)
+                start += 1
+                continue
+            self._layout = layout
+            start += self._feed_run(rows[start:] if start else rows, partition, known, layout)
+
+    def _feed_run(self, rows: list[Waiting], partition: int, known: dict[str, bool], layout: Layout) -> int:
+        """Take in records while they have this layout; return how many. Odd ones go through `feed`, one at a time."""
+        decode, entries, partial = layout.decode, self._keyed.entries, self._keyed.partial
+        get, last, wanted, done = entries.get, "", False, 0
+        try:
+            for _, key, value, headers in rows:
+                if value is None or headers is not None:
+                    self.feed(rows[done], partition, known)
+                    if self._reader.layout is not layout:
+                        return done + 1
+                    done += 1
+                    continue
+                envelope = decode(value)
+                if envelope.transaction.id != last:
+                    last = envelope.transaction.id
+                    if last not in known:
+                        raise unlisted(rows[done], self._reader.topic, partition)
+                    wanted = known[last]
+                done += 1
+                if not wanted:
+                    continue
+                before = get(key)
+                if envelope.after is None:
+                    self._keyed.delete(key)
+                elif before is None:
+                    entries[key] = (envelope.op != "c", _cells(envelope.after))
+                else:
+                    entries[key] = (before[0], _cells(envelope.after))
+                    if partial:
+                        partial.pop(key, None)
+        except msgspec.MsgspecError:
+            self.feed(rows[done], partition, known)  # finds out what is the matter with it
+            done += 1
+        return done
 
     def finish(self) -> list[TableChanges]:
         """Everything gathered, as COPY text."""
@@ -205,7 +255,7 @@ def _line(row: tuple[Any, ...]) -> bytes:
 def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:
     """A counted record that belongs to no transaction of its frontier."""
     return Divergence(
-        f"record {row.offset} of partition {partition} of {topic} belongs to no transaction that its frontier lists",
+        f"record {row[0]} of partition {partition} of {topic} belongs to no transaction that its frontier lists",
         expected="the records of the frontier's own transactions",
         fix="records were removed or added by somebody else: copy the source again with `stretto follower add`",
     )
@@ -213,9 +263,9 @@ def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:
 
 def place_of(row: Waiting) -> tuple[str, int]:
     """Transaction and order of any record, read without knowing its table."""
-    if row.value is None:
+    if row[2] is None:
         return transaction_of_tombstone(row) or ("", 0)
-    placed = _placed(row.value)
+    placed = _placed(row[2])
     return placed.transaction.id, placed.transaction.total_order
 
 
@@ -277,13 +327,11 @@ class Preparer:
             return
         nets: dict[str, TableNet] = {}
         for (topic, partition), rows in batch.rows.items():
-            net = self._net(nets, topic)
-            for row in rows:
-                net.feed(row, partition, known)
+            self._net(nets, topic).feed_all(rows, partition, known)
         yield _step(nets, None)
 
     def _has_moves(self, batch: Batch) -> bool:
-        return any(row.headers is not None and row.value is not None for rows in batch.rows.values() for row in rows)
+        return any(row[3] is not None and row[2] is not None for rows in batch.rows.values() for row in rows)
 
     def _ordered(self, batch: Batch, known: dict[str, bool]) -> Iterator[Step]:
         order = {transaction.commit_lsn: index for index, transaction in enumerate(batch.transactions)}

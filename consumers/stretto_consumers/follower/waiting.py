@@ -5,28 +5,25 @@ from __future__ import annotations
 import struct
 import tempfile
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
 
 Headers = list[tuple[str, bytes]] | None
 
 
-class Waiting(NamedTuple):
-    """One record of a table's topic."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    """None: a tombstone."""
-    headers: Headers
-
+Waiting = tuple[int, bytes, bytes | None, Headers]
+"""One record of a table's topic: offset, key, value (None: a tombstone), headers. A plain tuple: there are many."""
 
 _LENGTH = struct.Struct("!I")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, bytes, bytes | None, list[tuple[str, bytes]] | None]).decode
 OVERHEAD = 250
 """Bytes that a waiting record takes in memory beside its key and value."""
+
+
+def _size(rows: list[Waiting]) -> int:
+    return sum([len(value) + len(key) for _, key, value, _ in rows if value]) + OVERHEAD * len(rows)
 
 
 class Budget:
@@ -43,11 +40,13 @@ class Budget:
 class PartitionQueue:
     """First in, first out. Once something of a partition is on disk, all that follows goes there until it was read."""
 
-    __slots__ = ("_budget", "_file", "_file_left", "_file_read", "_rows", "skip_below")
+    __slots__ = ("_budget", "_bytes", "_file", "_file_left", "_file_read", "_rows", "skip_below")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._rows: list[Waiting] = []
+        self._bytes = 0
+        """What `_rows` takes in memory."""
         self._file: IO[bytes] | None = None
         self._file_left = 0
         self._file_read = 0
@@ -57,33 +56,40 @@ class PartitionQueue:
     def __len__(self) -> int:
         return len(self._rows) + self._file_left
 
-    def append(self, row: Waiting) -> None:
-        """Take in the partition's next record."""
-        offset, key, value, headers = row
-        if offset < self.skip_below:
-            return
-        size = OVERHEAD + len(key) + len(value or b"")
+    def extend(self, rows: list[Waiting]) -> None:
+        """Take in the partition's next records."""
+        if rows[0][0] < self.skip_below:
+            rows = [row for row in rows if row[0] >= self.skip_below]
+        size = _size(rows)
         budget = self._budget
         if self._file is None and budget.used + size <= budget.limit:
             budget.used += size
-            self._rows.append(row)
-            return
+            self._bytes += size
+            self._rows += rows
+        elif rows:
+            self._spill(rows)
+
+    def _spill(self, rows: list[Waiting]) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=budget.spill_dir)  # noqa: SIM115 - lives with the queue
-        packed = _encode((offset, key, value, headers))
-        self._file.write(_LENGTH.pack(len(packed)) + packed)
-        budget.spilled += len(packed) + 4
-        self._file_left += 1
+            self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=self._budget.spill_dir)  # noqa: SIM115 - lives with the queue
+        for row in rows:
+            packed = _encode(row)
+            self._file.write(_LENGTH.pack(len(packed)) + packed)
+            self._budget.spilled += len(packed) + 4
+        self._file_left += len(rows)
 
     def take(self, count: int) -> list[Waiting]:
         """Remove and return the first `count` records, which are there."""
         rows = self._rows
         if count >= len(rows):
             taken, self._rows = rows, []
+            released = self._bytes
         else:
             taken = rows[:count]
             del rows[:count]
-        self._release(taken)
+            released = self._bytes * count // (count + len(rows))  # near enough: exact again when the queue is empty
+        self._bytes -= released
+        self._budget.used -= released
         if len(taken) < count:
             taken = taken + self._read(count - len(taken))
         return taken
@@ -91,18 +97,9 @@ class PartitionQueue:
     def skip_void(self, below: int) -> None:
         """Drop every record with an offset below `below`, those that are still to come too."""
         self.skip_below = max(self.skip_below, below)
-        rows = self._rows
-        kept = next((i for i, row in enumerate(rows) if row.offset >= below), len(rows))
-        self._release(rows[:kept])
-        del rows[:kept]
-        if not rows and self._file_left:
-            left = self._file_left
-            back = [row for row in self._read(left) if row.offset >= below]
-            for row in back:
-                self.append(row)
-
-    def _release(self, rows: list[Waiting]) -> None:
-        self._budget.used -= sum(OVERHEAD + len(key) + len(value or b"") for _, key, value, _ in rows)
+        kept = [row for row in self.take(len(self)) if row[0] >= below] if len(self) else []
+        if kept:
+            self.extend(kept)
 
     def _read(self, count: int) -> list[Waiting]:
         file = self._file
@@ -113,7 +110,7 @@ class PartitionQueue:
         rows = []
         for _ in range(count):
             (length,) = _LENGTH.unpack(file.read(4))
-            rows.append(Waiting(*_decode(file.read(length))))
+            rows.append(_decode(file.read(length)))
             self._budget.spilled -= length + 4
         self._file_read = file.tell()
         self._file_left -= count

@@ -11,7 +11,13 @@ from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.reader import missing_topic, read_range, watermarks
 from stretto_connectors.kafka.topics import ensure_topics, partition_counts, rows_config
-from stretto_connectors.postgres.catalog import known_tables, read_columns, read_key, read_type_names
+from stretto_connectors.postgres.catalog import (
+    published_tables,
+    read_columns,
+    read_key,
+    read_type_names,
+    takes_new_tables,
+)
 from stretto_connectors.postgres.pgoutput import Relation
 from stretto_producers.capture.encoder import PartitionRows, RelationEncoder
 from stretto_schemas.names import message_topic, schema_topic, table_topic
@@ -47,12 +53,16 @@ class Relations:
         self._admin = admin
         self._sql = sql
         self._shapes = read_shapes(settings)
-        _, self._takes_new = known_tables(sql, settings.source.publication)
+        self._takes_new = takes_new_tables(sql, settings.source.publication)
         prefix = f"{settings.prefix}.{settings.source.name}."
         self._counts = partition_counts(admin, settings.kafka, prefix)
         for table in self._shapes.values():
             if table.topic not in self._counts:
                 raise missing_topic(table.topic)
+        self._row_topics = {table.topic for table in self._shapes.values()} | {
+            table_topic(settings.prefix, settings.source.name, schema, name)
+            for schema, name in published_tables(sql, settings.source.publication)
+        }
         self._partitions: dict[str, list[PartitionRows]] = {}
         self.encoders: dict[int, RelationEncoder] = {}
         self.new_partitions: list[tuple[str, int]] = []
@@ -60,8 +70,8 @@ class Relations:
 
     @property
     def row_partitions(self) -> list[tuple[str, int]]:
-        """All partitions that may hold rows or messages of this source."""
-        topics = {table.topic for table in self._shapes.values()} | {self.message_topic} | set(self._partitions)
+        """All partitions that may hold rows or messages of this source, those of a crashed session too."""
+        topics = self._row_topics | {self.message_topic} | set(self._partitions)
         return [(topic, p) for topic in sorted(topics) for p in range(self._counts.get(topic, 0))]
 
     @property

@@ -31,7 +31,7 @@ from stretto_connectors.postgres import pgoutput
 from stretto_connectors.postgres.connection import connect
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
-from stretto_producers.capture.committer import Committer, Written
+from stretto_producers.capture.committer import Committer
 from stretto_producers.capture.encoder import SourceText, TransactionText
 from stretto_producers.capture.lineage import check_lineage
 from stretto_producers.capture.messages import message_envelope
@@ -271,9 +271,9 @@ class Session:
         if written is None:
             return
         frontier = written.sealed.frontier
-        self._next.update(written.offsets)
+        before, self._next = self._next, self._next | written.offsets
         if frontier is not None:
-            self._count(written, frontier)
+            self._count(written.sealed, frontier, before)
             failpoint("capture.before_status")
             self._flushed = frontier.end_lsn
             self._progress.committed(frontier, written)
@@ -282,12 +282,17 @@ class Session:
             self._progress.part(written)
             failpoint("capture.between_parts")
 
-    def _count(self, written: Written, frontier: Frontier) -> None:
-        uncounted = written.sealed.uncounted
+    def _count(self, sealed: Sealed, frontier: Frontier, before: dict[Partition, int]) -> None:
+        """Where each counted partition goes on: its last records may belong to a source transaction that is still open.
+
+        The records of one Kafka transaction lie without gaps in a partition; between two of them there is a marker.
+        """
         self._previous = []
-        for place in frontier.partitions:
-            place = (place[0], place[1])
-            offset = self._next[place] - uncounted.get(place, 0)
+        for topic, number in frontier.partitions:
+            place = (topic, number)
+            uncounted = sealed.uncounted.get(place, 0)
+            all_uncounted = uncounted == len(sealed.records.get(place, ()))
+            offset = before[place] if all_uncounted and place in before else self._next[place] - uncounted
             self._counted[place] = offset
             self._previous.append(PartitionOffset(place[0], place[1], offset))
 
