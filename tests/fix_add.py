@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from stretto_connectors.postgres.bookkeeping import read_position
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.add_progress import Silent
 from stretto_consumers.follower.bootstrap import add_follower
+from stretto_consumers.follower.follower import Follower
+from stretto_producers.capture.capture import Capture
 from stretto_producers.source.init import init
 from stretto_schemas.errors import Halted, Unreachable
 from stretto_schemas.position import Position
@@ -74,6 +79,38 @@ class Adding:
             timeout=120,
         )
         assert done.returncode == -9, done.stderr
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Capture and follower run in threads of this process until the block ends."""
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def run(service: Capture | Follower) -> None:
+            try:
+                service.run(stop)
+            except BaseException as error:  # noqa: BLE001 - raised again at the end
+                failures.append(error)
+
+        threads = [threading.Thread(target=run, args=(each(self.settings),)) for each in (Capture, Follower)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+        assert not failures, failures
+
+    def settled(self) -> None:
+        """Wait until the follower has what the leader has now."""
+        [(lsn,)] = self.leader.fetch("select pg_current_wal_insert_lsn()::text")
+        self.leader.execute("select pg_logical_emit_message(true, 'settled', '')")
+        deadline = time.monotonic() + 30
+        while not self.follower.fetch("select from stretto.position where end_lsn >= %s::pg_lsn", lsn):
+            assert time.monotonic() < deadline, "the follower does not get there"
+            time.sleep(0.05)
 
     def position(self) -> Position | None:
         """Where the follower stands."""

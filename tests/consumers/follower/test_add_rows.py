@@ -13,7 +13,6 @@ import pytest
 from stretto_connectors.postgres.pgoutput import Begin, Commit, Insert, decode
 from stretto_connectors.postgres.snapshot import SharedSnapshot, SnapshotDisturbed
 from stretto_consumers.follower.add_progress import Silent
-from stretto_consumers.follower.follower import Follower
 from stretto_producers.capture.capture import Capture
 from tests.fix_add import Adding
 
@@ -197,35 +196,31 @@ def test_no_slot_of_the_copy_is_left_and_none_holds_wal_back_during_it(ready: Ad
 
 
 def test_the_follower_goes_on_from_the_log_without_a_gap(ready: Adding) -> None:
+    with writing(ready, TRUNCATE) as wait:
+        ready.add()
+        with ready.running():
+            wait(100)
+            ready.settled()
+    with ready.running():
+        ready.settled()
+    for table in ("accounts", "journal", "scratch"):
+        leader, follower = ready.both(f"select t::text from {table} t order by 1")
+        assert follower == leader
+
+
+def test_capture_that_runs_during_the_copy_leaves_no_gap(ready: Adding) -> None:
     stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def run(service: Capture | Follower) -> None:
-        try:
-            service.run(stop)
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(Capture(ready.settings),))]
-    threads[0].start()
+    capture = threading.Thread(target=Capture(ready.settings).run, args=(stop,))
+    capture.start()
     try:
         with writing(ready, TRUNCATE) as wait:
-            ready.add()
-            threads.append(threading.Thread(target=run, args=(Follower(ready.settings),)))
-            threads[1].start()
             wait(100)
-        [(lsn,)] = ready.leader.fetch("select pg_current_wal_insert_lsn()::text")
-        ready.leader.execute("select pg_logical_emit_message(true, 'end', '')")
-        deadline = time.monotonic() + 30
-        while not ready.follower.fetch("select from stretto.position where end_lsn >= %s::pg_lsn", lsn):
-            assert not failures, failures
-            assert time.monotonic() < deadline, "the follower does not get there"
-            time.sleep(0.05)
+            ready.add()
     finally:
         stop.set()
-        for thread in threads:
-            thread.join(30)
-    assert not failures, failures
+        capture.join(30)
+    with ready.running():
+        ready.settled()
     for table in ("accounts", "journal", "scratch"):
         leader, follower = ready.both(f"select t::text from {table} t order by 1")
         assert follower == leader
