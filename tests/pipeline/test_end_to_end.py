@@ -110,3 +110,15 @@ def test_a_row_that_postgresql_refuses_halts_with_its_transaction_named(running:
     assert "constraint small" in str(caught.value)
     assert "secret value" not in str(caught.value)
     assert running.follower.fetch("select id from seats where id > 4000") == [(4001,)]
+
+
+def test_names_that_need_quoting_arrive(running: Pipeline) -> None:
+    table = 'create table "Größe %s" ("select" int primary key, "a""b" text, "c\\d %s" text, "日本" float8)'
+    for database in (running.leader, running.follower):
+        database.execute(table)
+    running.leader.execute("""insert into "Größe %s" values (1, 'x"y', 'back\\slash', '-0'), (2, null, '', 'NaN')""")
+    running.leader.execute("""update "Größe %s" set "a""b" = 'z' where "select" = 2""")
+    running.settled()
+    leader, follower = running.both('select t::text from "Größe %s" t order by 1')
+    assert leader == follower
+    assert len(leader) == 2

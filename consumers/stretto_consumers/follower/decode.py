@@ -6,6 +6,8 @@ new one. Values stay what the record says: numbers, booleans, strings; `copy_tex
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,7 +30,14 @@ _names = msgspec.json.Decoder(list[str]).decode
 _key = msgspec.json.Decoder(dict[str, _Value]).decode
 _tuple = msgspec.structs.astuple
 
+_UNTYPED = re.compile(r'["\\\\\x00-\x1f]')
+"""Characters that msgspec refuses in the name of a struct's field."""
+
 Row = tuple[Any, ...]
+
+
+def _values(image: dict[str, Any]) -> Row:
+    return tuple(image.values())
 
 
 class Unchanged:
@@ -60,6 +69,13 @@ class Layout:
 
     def __init__(self, columns: tuple[str, ...], *, with_before: bool) -> None:
         self.columns = columns
+        self._with_before = with_before
+        self.cells: Callable[[Any], Row] = _tuple
+        """From `after` or `before` of a decoded envelope to its values."""
+        if any(_UNTYPED.search(name) for name in columns):
+            self.decode: Callable[[bytes], Any] = self._decode_untyped
+            self.cells = _values
+            return
         fields = [(f"c{i}", _Value) for i in range(len(columns))]
         row = msgspec.defstruct(
             "Row",
@@ -71,8 +87,15 @@ class Layout:
         wanted: list[Any] = [("op", str), ("transaction", TransactionBlock), ("after", row | None, None)]
         if with_before:
             wanted.append(("before", row | None, None))
-        self.decode: Any = msgspec.json.Decoder(msgspec.defstruct("TypedEnvelope", wanted, gc=False)).decode
-        self._with_before = with_before
+        self.decode = msgspec.json.Decoder(msgspec.defstruct("TypedEnvelope", wanted, gc=False)).decode
+
+    def _decode_untyped(self, value: bytes) -> Envelope:
+        """For columns whose names msgspec takes for no field of a struct. Raises as the typed decoder does."""
+        envelope = _generic(value)
+        for image in (envelope.after, envelope.before if self._with_before else None):
+            if image is not None and tuple(image) != self.columns:
+                raise msgspec.ValidationError("other columns")
+        return envelope
 
     def change(self, row: Waiting) -> Change | None:
         """The change of a record; None for a tombstone. Raises msgspec.ValidationError for another layout."""
@@ -82,9 +105,9 @@ class Layout:
         envelope = self.decode(value)
         block = envelope.transaction
         after = envelope.after
-        before = _tuple(envelope.before) if self._with_before and envelope.before is not None else None
+        before = self.cells(envelope.before) if self._with_before and envelope.before is not None else None
         if after is not None:
-            after = _tuple(after)
+            after = self.cells(after)
         if headers is None:
             return Change(block.id, block.total_order, envelope.op, key, after, before)
         return self._with_headers(Change(block.id, block.total_order, envelope.op, key, after, before), headers)

@@ -89,9 +89,6 @@ class TopicReader:
         self._learn(row, partition)
 
 
-_cells = msgspec.structs.astuple
-
-
 class LayoutChanged(Exception):
     """A record has other columns than the ones before it: what was gathered is written first."""
 
@@ -150,7 +147,7 @@ class TableNet:
 
     def _feed_run(self, rows: list[Waiting], partition: int, known: dict[str, bool], layout: Layout) -> int:
         """Take in records while they have this layout; return how many. Odd ones go through `feed`, one at a time."""
-        decode, entries, partial = layout.decode, self._keyed.entries, self._keyed.partial
+        decode, cells, entries, partial = layout.decode, layout.cells, self._keyed.entries, self._keyed.partial
         get, last, wanted, done = entries.get, "", False, 0
         try:
             for _, key, value, headers in rows:
@@ -173,9 +170,9 @@ class TableNet:
                 if envelope.after is None:
                     self._keyed.delete(key)
                 elif before is None:
-                    entries[key] = (envelope.op != "c", _cells(envelope.after))
+                    entries[key] = (envelope.op != "c", cells(envelope.after))
                 else:
-                    entries[key] = (before[0], _cells(envelope.after))
+                    entries[key] = (before[0], cells(envelope.after))
                     if partial:
                         partial.pop(key, None)
         except msgspec.MsgspecError:

@@ -41,6 +41,8 @@ class Tables:
         """The table whose rows a topic holds. Raises Divergence when the follower has none."""
         found = self._targets.get(topic)
         if found is None:
+            if topic not in self._by_topic:
+                self.learn()  # the table may be younger than this session
             schema, name = self._by_topic.get(topic) or self._missing(topic)
             target = find_target(self._conn, schema, name)
             if target is None:

@@ -107,19 +107,22 @@ class RelationEncoder:
         "_key",
         "_key_head",
         "_key_row",
-        "_order",
-        "_owner",
         "_row",
         "_table",
         "_width",
         "_writers",
         "count",
+        "counted",
+        "counted_in",
         "partitions",
         "relid",
         "table",
     )
 
-    def __init__(self, relid: int, table: Table, partitions: list[PartitionRows]) -> None:
+    def __init__(
+        self, relid: int, table: Table, partitions: list[PartitionRows], before: RelationEncoder | None = None
+    ) -> None:
+        """`before` wrote the version until now: within a transaction its rows go on being counted."""
         self.relid = relid
         self.table = table
         self.partitions = partitions
@@ -134,8 +137,8 @@ class RelationEncoder:
         self._key_head = f"{{{latin1(_escape(self._columns[self._key[0]]))}:" if len(self._key) == 1 else ""
         self._first_key = self._key[0] if self._key else 0
         self._table = f',"schema":{latin1(_escape(table.schema))},"table":{latin1(_escape(table.name))}'
-        self._owner: TransactionText | None = None
-        self._order = 0
+        self.counted_in: TransactionText | None = before.counted_in if before else None
+        self.counted: int = before.counted if before else 0
 
     def _read(self, buf: Buffer, text: str, pos: int) -> tuple[list[str], int, list[int] | None]:
         """JSON of each value of the tuple at `pos`, the place after it, and the columns that were not sent."""
@@ -188,10 +191,10 @@ class RelationEncoder:
         """Append the record of an Insert; `pos` is that of its tuple. Returns where to, and the record's bytes."""
         values, _, _ = self._read(buf, text, pos)
         key_text = f"{self._key_head}{values[self._first_key]}}}" if self._key_head else self._key_of(values)
-        if self._owner is not transaction:
-            self._owner = transaction
-            self._order = 0
-        self._order = order = self._order + 1
+        if self.counted_in is not transaction:
+            self.counted_in = transaction
+            self.counted = 0
+        self.counted = order = self.counted + 1
         transaction.order = total = transaction.order + 1
         key = key_text.encode("latin-1")
         value = (
@@ -257,15 +260,15 @@ class RelationEncoder:
         tx: TransactionText,
         headers: list[tuple[str, bytes]] | None,
     ) -> tuple[PartitionRows, int]:
-        if self._owner is not tx:
-            self._owner = tx
-            self._order = 0
-        self._order += 1
+        if self.counted_in is not tx:
+            self.counted_in = tx
+            self.counted = 0
+        self.counted += 1
         tx.order += 1
         key = key_text.encode("latin-1")
         value = (
             f'{{"before":{before},"after":{after}{tx.source}{lsn}{tx.times}{self._table}{tx.row_lsn}{lsn}{tx.total}{tx.order}'
-            f',"data_collection_order":{self._order}}},"op":"{op}"{tx.rel_end}'
+            f',"data_collection_order":{self.counted}}},"op":"{op}"{tx.rel_end}'
         ).encode("latin-1")
         rows = self.partitions[crc32(key) % self.count]
         if headers is None:

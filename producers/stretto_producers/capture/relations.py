@@ -113,7 +113,9 @@ class Relations:
         created = before.created if before else self._takes_new
         table = Table(message.schema, message.name, topic, columns, usable, identity, lsn, created)
         lost = [] if before is None else sorted({c.name for c in before.columns} - {c.name for c in columns})
-        self.encoders[message.relid] = RelationEncoder(message.relid, table, self.partitions_of(topic))
+        self.encoders[message.relid] = RelationEncoder(
+            message.relid, table, self.partitions_of(topic), self.encoders.get(message.relid)
+        )
         self._shapes[message.schema, message.name] = table
         return table, lost
 

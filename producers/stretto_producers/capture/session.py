@@ -408,6 +408,8 @@ class Session:
             return
         transaction = self._transaction if message.transactional else None
         [rows] = self._relations.partitions_of(self._relations.message_topic, partitions=1)
+        if transaction is None:
+            self._last_end_lsn = message.lsn
         value = message_envelope(self._fixed, transaction, message, self._last_end_lsn, time.time_ns())
         key = json.dumps({"prefix": message.prefix}, ensure_ascii=False, separators=(",", ":")).encode()
         rows.append((rows.topic, value, key, 0))
