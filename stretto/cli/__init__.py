@@ -42,7 +42,7 @@ def _globals(
     ctx.obj = Globals(config=config, debug=debug)
 
 
-for _group in (stack, source, run, follower, status, doctor, demo, config_command):
+for _group in (stack, source, run, follower, status, doctor, demo, verify, config_command):
     _group.register(app)
 
 
@@ -58,11 +58,24 @@ def main() -> NoReturn:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
+        if _refused_option(error):
+            _fail(
+                f"librdkafka refuses the settings: {error.args[0].str()}\nfix: correct section [kafka] and its `options`"
+            )
+            sys.exit(2)
         _fail(
             f"unexpected {type(error).__name__}: {error}\nfix: run it again as `stretto --debug ...` and report what it prints"
         )
         sys.exit(1)
     sys.exit(0)
+
+
+def _refused_option(error: Exception) -> bool:
+    """True when a Kafka client was not even made, for an option of the settings is wrong."""
+    kafka = sys.modules.get("confluent_kafka")  # not imported for this: most commands never need it
+    if kafka is None or not isinstance(error, kafka.KafkaException):
+        return False
+    return bool(error.args[0].code() == kafka.KafkaError._INVALID_ARG)  # noqa: SLF001  (its name in librdkafka)
 
 
 def _fail(text: str) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stretto_schemas.errors import SettingsError
+
 if TYPE_CHECKING:
     from stretto_schemas.settings import Settings
 
@@ -57,9 +59,19 @@ def load_settings(ctx: typer.Context, config: Path | None) -> Settings:
     """Read the settings of a command. Raises SettingsError."""
     # librdkafka reports each lost connection in its own words; what matters comes back as an error of the call.
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
+    from pydantic_settings.exceptions import SettingsError as UnreadableVariable
+
     from stretto_schemas.settings import load
 
-    return load(settings_path(ctx, config))
+    path = settings_path(ctx, config)
+    try:
+        return load(path)
+    except UnreadableVariable as error:
+        raise SettingsError(
+            f"an environment variable cannot be read: {error}",
+            expected="lists and tables as JSON: STRETTO_SOURCE__TABLES='[\"public.*\"]'",
+            fix="see docs/settings.md",
+        ) from None
 
 
 def say(line: str) -> None:

@@ -37,7 +37,7 @@ def examine(settings: Settings) -> Iterator[Check]:
             except StrettoError as error:
                 yield failed("source", "catalog", error)
         try:
-            yield from LogChecks(settings, checks.slot if checks else None).run()
+            yield from LogChecks(settings, checks.slot if checks else None, _published(checks)).run()
         except StrettoError as error:
             yield failed("log", "broker", error)
         follower, answer = _session(sessions, "follower", settings.follower)
@@ -67,6 +67,10 @@ def _follower(
         yield from FollowerChecks(settings, follower, source if checks else None, published, version).run()
     except StrettoError as error:
         yield failed("follower", "catalog", error)
+
+
+def _published(checks: SourceChecks | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(checks.publication.tables)) if checks and checks.publication else ()
 
 
 def _clocks(source: Connection | None, follower: Connection | None) -> Iterator[Check]:

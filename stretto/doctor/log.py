@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+
+from confluent_kafka import KafkaException
 
 from stretto.doctor.check import Check, each, fail, ok, warn
 from stretto_connectors.kafka.client import admin
@@ -11,7 +14,7 @@ from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.kafka.topics import partition_counts
 from stretto_connectors.kafka.writer import LogWriter
 from stretto_connectors.postgres.slot import Slot
-from stretto_producers.source.state import SourceTopics, source_topics
+from stretto_producers.source.state import SourceTopics, captured_topics, source_topics
 from stretto_schemas import names
 from stretto_schemas.errors import SettingsError
 from stretto_schemas.lsn import format_lsn
@@ -24,6 +27,9 @@ REACH_S = 8.0
 SINCE_3_7 = "group.coordinator.rebalance.protocols"
 """A broker setting that came with Kafka 3.7; no request of the protocol tells a broker's version."""
 
+THROWAWAY_S = 10.0
+"""Transaction timeout of a transaction that is never begun; whether the broker allows capture's is a check of its own."""
+
 THROWAWAY = "doctor"
 """A source cannot be called so and be checked at once: the id `<prefix>.doctor.check` is nobody's."""
 
@@ -31,14 +37,15 @@ THROWAWAY = "doctor"
 class LogChecks:
     """Checks of one broker. Raises Unreachable at construction when it does not answer."""
 
-    def __init__(self, settings: Settings, slot: Slot | None) -> None:
+    def __init__(self, settings: Settings, slot: Slot | None, published: tuple[tuple[str, str], ...]) -> None:
         self._settings = settings
         self._kafka = settings.kafka
         self._slot = slot
         self._client = admin(settings.kafka, "stretto-doctor")
         self._cluster: Cluster = read_cluster(self._client, settings.kafka, REACH_S)
         self._partitions = partition_counts(self._client, settings.kafka, settings.prefix + ".")
-        self._topics: SourceTopics = source_topics(settings, self._partitions)
+        self._topics: SourceTopics = source_topics(settings, self._partitions, published)
+        self._captured = captured_topics(settings, self._topics, self._partitions)
 
     def run(self) -> Iterator[Check]:
         """All of them."""
@@ -110,15 +117,16 @@ class LogChecks:
 
     def _transactional(self) -> Iterator[Check]:
         transactional_id = names.transactional_id(self._settings.prefix, f"{THROWAWAY}.check")
-        writer = LogWriter(self._kafka, transactional_id, self._settings.capture.transaction_timeout_s)
+        writer = LogWriter(self._kafka, transactional_id, THROWAWAY_S)
         try:
             writer.init(REACH_S)
         finally:
-            writer.close()
+            with suppress(KafkaException):  # a producer that was refused for good raises that again
+                writer.close()
         yield ok(LOG, "transactions", f"a transactional producer may start ({transactional_id})")
 
     def _there(self) -> Iterator[Check]:
-        wanted = (self._topics.transactions, self._topics.schema, self._topics.followers, *self._topics.tables)
+        wanted = (self._topics.transactions, self._topics.schema, self._topics.followers, *sorted(self._captured))
         missing = [topic for topic in wanted if topic not in self._partitions]
         if not missing:
             yield ok(LOG, "topics", f"all {len(wanted)} are there")

@@ -23,6 +23,9 @@ from stretto_schemas.errors import CheckFailed, SettingsError
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.settings import Settings
 
+REACH_S = 8.0
+"""A person waits for the answer, and a broker that is up tells who it is within milliseconds."""
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -73,7 +76,7 @@ def inspect(settings: Settings, sql: Connection, client: AdminClient) -> SourceS
         superuser=server.superuser,
         via_root=source.publish_via_partition_root,
     )
-    brokers = read_cluster(client, kafka).brokers
+    brokers = read_cluster(client, kafka, REACH_S).brokers
     partitions = partition_counts(client, kafka, settings.prefix + ".")
     transactions = names.transactions_topic(settings.prefix, source.name)
     found = find_frontier(kafka, transactions) if transactions in partitions else None

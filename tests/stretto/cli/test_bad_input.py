@@ -1,0 +1,185 @@
+"""What is wrong is said in a sentence, with what fixes it, and an exit code that a script can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from stretto.embedded import ports
+from stretto.embedded.postgres import EmbeddedPostgres
+from tests.fix_stack import Database
+from tests.stretto.conftest import Cli
+
+NOWHERE = "host=127.0.0.1 port=1 user=postgres dbname=postgres"
+
+COMMANDS = (
+    ["init"],
+    ["init", "--dry-run"],
+    ["destroy"],
+    ["destroy", "--yes"],
+    ["run", "capture"],
+    ["status"],
+    ["doctor"],
+)
+
+
+def said(cli: Cli, *arguments: str, **changed: str) -> tuple[int, str]:
+    done = cli(*arguments, **changed)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[source]\nnam = 'x'", "source.nam: no such setting"),
+        ("[sauce]\nname = 'x'", "sauce: no such setting"),
+        ("[kafka]\npartitions = 0", "kafka.partitions"),
+        ("prefix = ", "is no TOML"),
+        ("prefix = 'ö'", "prefix"),
+    ],
+)
+def test_a_wrong_settings_file_is_a_usage_error(bare_cli: Cli, command: list[str], text: str, found: str) -> None:
+    (bare_cli.folder / "bad.toml").write_text(text)
+    code, error = said(bare_cli, *command, "-c", "bad.toml")
+    assert code == 2
+    assert error.startswith("error: ")
+    assert found in error
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"STRETTO_SOURCE__NAM": "x"}, "environment variable STRETTO_SOURCE__NAM is no setting"),
+        ({"STRETTO_SOURCE": "x"}, "STRETTO_SOURCE"),
+        ({"STRETTO_HTTP__CAPTURE_PORT": "x"}, "http.capture_port"),
+        ({"STRETTO_SOURCE__PASSWORD_FILE": "/does/not/exist"}, "STRETTO_SOURCE__PASSWORD_FILE"),
+        ({"STRETTO_CONFIG": "none.toml"}, "none.toml does not exist"),
+        ({"STRETTO_SOURCE__TABLES": "public.*"}, "lists and tables as JSON"),
+        ({}, "has no database to connect to"),
+    ],
+)
+def test_a_wrong_environment_is_a_usage_error(bare_cli: Cli, changed: dict[str, str], found: str) -> None:
+    code, error = said(bare_cli, "init", **changed)
+    assert (code, found in error) == (2, True), error
+
+
+def test_an_unknown_command_or_option_is_a_usage_error(bare_cli: Cli) -> None:
+    assert bare_cli("initt").returncode == 2
+    assert bare_cli("init", "--dryrun").returncode == 2
+    assert bare_cli("run").returncode == 2
+
+
+def test_a_dsn_that_is_none_is_a_usage_error_that_does_not_repeat_it(cli: Cli) -> None:
+    code, error = said(cli, "init", STRETTO_SOURCE__DSN="host=x password=geheim oops")
+    assert code == 2
+    assert "the DSN cannot be read" in error
+    assert "geheim" not in error
+
+
+@pytest.mark.parametrize("command", [["init"], ["destroy", "--yes"], ["status"], ["doctor"]], ids=" ".join)
+def test_a_source_that_does_not_answer_is_exit_code_3(cli: Cli, command: list[str]) -> None:
+    done = cli(*command, STRETTO_SOURCE__DSN=NOWHERE)
+    assert done.returncode == 3
+    assert "127.0.0.1:1/postgres" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [["init"], ["status"], ["doctor"]], ids=" ".join)
+def test_a_broker_that_does_not_answer_is_exit_code_3(cli: Cli, command: list[str]) -> None:
+    done = cli(*command, STRETTO_KAFKA__BOOTSTRAP="127.0.0.1:1")
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stdout + done.stderr
+
+
+def test_no_broker_named_is_a_usage_error(cli: Cli) -> None:
+    code, error = said(cli, "init", STRETTO_KAFKA__BOOTSTRAP="")
+    assert (code, "no Kafka broker is named" in error) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["init"], ["status"], ["run", "capture"]], ids=" ".join)
+def test_an_option_that_librdkafka_does_not_know_is_a_usage_error(cli: Cli, command: list[str]) -> None:
+    code, error = said(cli, *command, STRETTO_KAFKA__OPTIONS='{"nope": "x"}')
+    assert (code, 'No such configuration property: "nope"' in error) == (2, True), error
+
+
+def test_more_replicas_than_brokers_is_a_usage_error(cli: Cli) -> None:
+    code, error = said(cli, "init", STRETTO_KAFKA__REPLICATION_FACTOR="3")
+    assert (code, "replication_factor is 3, the cluster has 1 brokers" in error) == (2, True), error
+
+
+@pytest.fixture
+def guarded(leader: EmbeddedPostgres, leader_db: Database, prefix: str) -> Iterator[str]:
+    """A role that must give its password, `richtig`."""
+    role = f"guarded_{prefix}"
+    with psycopg.connect(leader.dsn, autocommit=True) as admin:
+        admin.execute(f"create role {role} login replication password 'richtig'")
+        [(hba,)] = admin.execute("show hba_file").fetchall()
+        path = Path(hba)
+        before = path.read_text()
+        path.write_text(f"host all,replication {role} 127.0.0.1/32 scram-sha-256\n{before}")
+        admin.execute("select pg_reload_conf()")
+        yield role
+        path.write_text(before)
+        admin.execute("select pg_reload_conf()")
+        leader_db.execute(f"drop owned by {role} cascade")
+        admin.execute(f"drop role {role}")
+
+
+def test_a_wrong_password_is_a_usage_error_and_is_not_repeated(cli: Cli, leader_db: Database, guarded: str) -> None:
+    dsn = leader_db.dsn.replace("user=postgres", f"user={guarded}")
+    for changed in ({"STRETTO_SOURCE__PASSWORD": "geheim"}, {}):
+        code, error = said(cli, "init", STRETTO_SOURCE__DSN=dsn, **changed)
+        assert code == 2
+        assert "refused the login" in error
+        assert "geheim" not in error
+
+
+def test_the_right_password_may_come_from_a_file(cli: Cli, leader_db: Database, guarded: str) -> None:
+    (cli.folder / "secret").write_text("richtig\n")
+    leader_db.execute(f"grant create on database {leader_db.name} to {guarded}")
+    dsn = leader_db.dsn.replace("user=postgres", f"user={guarded}")
+    cli.good("init", STRETTO_SOURCE__DSN=dsn, STRETTO_SOURCE__PASSWORD_FILE=str(cli.folder / "secret"))
+
+
+def test_an_unknown_database_or_role_is_a_usage_error(cli: Cli, leader_db: Database) -> None:
+    for dsn in (leader_db.dsn + "_x", leader_db.dsn.replace("user=postgres", "user=nobody_here")):
+        code, error = said(cli, "init", STRETTO_SOURCE__DSN=dsn)
+        assert (code, "does not exist" in error) == (2, True), error
+
+
+def test_a_role_without_replication_is_told_what_to_grant(cli: Cli, leader_db: Database, prefix: str) -> None:
+    role = f"weak_{prefix}"
+    leader_db.execute(f"create role {role} login")
+    try:
+        code, error = said(cli, "init", STRETTO_SOURCE__DSN=leader_db.dsn.replace("user=postgres", f"user={role}"))
+        assert code == 2
+        assert f"alter role {role} replication" in error
+    finally:
+        leader_db.execute(f"drop role {role}")
+
+
+def test_wal_level_replica_is_told_how_to_change_it(cli: Cli, stack_dir: Path) -> None:
+    with EmbeddedPostgres(stack_dir / "replica", name="replica", settings={"wal_level": "replica"}) as server:
+        code, error = said(cli, "init", STRETTO_SOURCE__DSN=server.dsn)
+        assert code == 1
+        assert "wal_level = replica" in error
+        assert "alter system set wal_level = logical" in error
+        done = cli("doctor", STRETTO_SOURCE__DSN=server.dsn)
+        assert done.returncode == 1
+        assert "FAIL  source    wal_level: replica" in done.stdout
+
+
+def test_capture_before_init_halts_and_names_the_command(cli: Cli) -> None:
+    code, error = said(cli, "run", "capture")
+    assert code == 4
+    assert "stretto init" in error
+
+
+def test_a_port_that_is_taken_is_a_usage_error(cli: Cli, leader: EmbeddedPostgres) -> None:
+    code, error = said(cli, "run", "capture", STRETTO_HTTP__CAPTURE_PORT=str(leader.port))
+    assert code == 2
+    assert f"cannot listen on {ports.HOST}:{leader.port}" in error
+    assert "capture_port" in error
