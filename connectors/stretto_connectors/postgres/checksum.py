@@ -24,10 +24,12 @@ FETCH_ROWS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A row as it was read: its checksum, and the transaction that wrote it there (another one on the follower)."""
+    """A row as it was read. Without a key: all rows with the same checksum, which is their key."""
 
-    checksum: int
-    xmin: str
+    content: int
+    """To be compared between sides: the checksum; without a key, the number of rows."""
+    written_by: str
+    """To be compared within a side: xmin; without a key, the sum of the rows' xmin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Summed:
 
     def versions(self, keys: Sequence[Key]) -> dict[Key, Version]:
         """Those of the keys that are there."""
+        if not self.key:
+            return self._versions_by_checksum(keys)
         wanted = sql.SQL(", ").join(sql.Identifier(f"k{i}") for i in range(len(self.key)))
         same = sql.SQL(" and ").join(
             sql.SQL("t.{} = wanted.{}::{}").format(sql.Identifier(name), sql.Identifier(f"k{i}"), _printed(type_name))
@@ -101,6 +105,14 @@ class Summed:
         )
         columns = [[key[i] for key in keys] for i in range(len(self.key))]
         return {tuple(row[2:]): Version(row[0], row[1]) for row in self.conn.execute(query, columns)}
+
+    def _versions_by_checksum(self, checksums: Sequence[Key]) -> dict[Key, Version]:
+        query = sql.SQL(
+            "select h::text, count(*), sum(x)::text from (select {} as h, t.xmin::text::bigint as x from {} where {}) r"
+            " where h = any(%s::bigint[]) group by h"
+        ).format(self._checksum(), self._table(), self._filter())
+        found = self.conn.execute(query, [[checksum for (checksum,) in checksums]])
+        return {(row[0],): Version(row[1], row[2]) for row in found}
 
     def counted(self) -> Iterator[tuple[int, int]]:
         """Each checksum with the number of its rows, in order. In a transaction."""

@@ -40,7 +40,7 @@ class TableReport:
     surplus: int = 0
     changed: int = 0
     undecided: int = 0
-    """Rows that changed on the leader every time they were looked at (for a table without key: 1 for the table)."""
+    """Rows that changed on the leader every time they were looked at (without a key: kinds of rows)."""
     problem: str | None = None
     differences: list[Difference] = field(default_factory=list)
 

@@ -10,9 +10,9 @@ other ranges, but each into at least one, and single keys decide: the answer sta
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
@@ -22,7 +22,6 @@ from stretto_connectors.postgres.checksum import (
     Key,
     Published,
     Shape,
-    Sum,
     Summed,
     Version,
     find_shape,
@@ -30,7 +29,7 @@ from stretto_connectors.postgres.checksum import (
 )
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.verify.report import Report, TableReport
-from stretto_consumers.verify.verdict import Verdict, judge
+from stretto_consumers.verify.verdict import CONFIRMATIONS, Verdict, judge
 from stretto_schemas.errors import CheckFailed, SettingsError, StrettoError, Unreachable, UsageError
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.settings import Settings
@@ -56,32 +55,14 @@ def verify(
     """Compare the published tables, or those of them named as `schema.table`; `done` is told each as it is finished.
 
     Rows are read, nothing is changed; the leader's WAL gets a few logical messages, so that an idle source moves on.
-    `wait_s` is how long to wait for the follower to pass an LSN (else CheckFailed), and how long to look at rows of one
-    table that keep changing (else they are `undecided`). Raises UsageError, SettingsError or Unreachable.
+    `wait_s` is how long to wait for the follower to pass an LSN (else CheckFailed), and how long to look at the rows of
+    one range that keep changing (else they are `undecided`). Raises UsageError, SettingsError or Unreachable.
     """
     try:
         with ExitStack() as stack:
             return _Comparison(settings, wait_s, chunk_rows, stack).run(tables, done)
     except psycopg.Error as error:
         raise _explain(error) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One key's row on one side, None when it is not there."""
-
-    version: Version | None
-
-    @property
-    def content(self) -> object:
-        return self.version and self.version.checksum
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """A whole table on one side."""
-
-    content: Sum
 
 
 class _Comparison:
@@ -150,7 +131,6 @@ class _Comparison:
         return report
 
     def _compare_ranges(self, leader: Summed, follower: Summed, report: TableReport) -> None:
-        deadline = time.monotonic() + self._wait_s
         start: Key | None = None
         while True:
             with _snapshot(self._leader):
@@ -161,76 +141,61 @@ class _Comparison:
                 if here != follower.range_sum(start, end):
                     rows, others = leader.range_rows(start, end), follower.range_rows(start, end)
                     suspects = [key for key in rows.keys() | others.keys() if rows.get(key) != others.get(key)]
-            for at in range(0, len(suspects), KEYS_AT_A_TIME):
-                self._decide(leader, follower, suspects[at : at + KEYS_AT_A_TIME], report, deadline)
+            self._decide(leader, follower, suspects, report)
             if end is None:
                 return
             start = end
 
-    def _decide(self, leader: Summed, follower: Summed, keys: list[Key], report: TableReport, deadline: float) -> None:
-        before = leader.versions(keys)
-        while keys:
-            self._pass()
-            seen = follower.versions(keys)
-            after = leader.versions(keys)
-            again = []
-            for key in keys:
-                row = _Row(seen.get(key))
-                verdict = judge(_Row(before.get(key)), row, _Row(after.get(key)))
-                if verdict is Verdict.UNDECIDED:
-                    again.append(key)
-                elif verdict is Verdict.DIFFERENT:
-                    report.add("missing" if row.version is None else "changed" if key in after else "surplus", key)
-            if again and time.monotonic() > deadline:
-                report.undecided += len(again)
-                return
-            keys, before = again, after
-
     def _compare_whole(self, leader: Summed, follower: Summed, report: TableReport) -> None:
-        deadline = time.monotonic() + self._wait_s
-        before = leader.range_sum(None, None)
-        if before == follower.range_sum(None, None):
-            report.rows = before.rows
-            return
-        while True:
-            self._pass()
-            seen = follower.range_sum(None, None)
-            after = leader.range_sum(None, None)
-            report.rows = after.rows
-            verdict = judge(_Whole(before), _Whole(seen), _Whole(after))
-            if verdict is Verdict.DIFFERENT:
-                self._count_multiset(leader, follower, report)
-            if verdict is not Verdict.UNDECIDED:
-                return
-            if time.monotonic() > deadline:
-                report.undecided += 1
-                return
-            before = after
-
-    def _count_multiset(self, leader: Summed, follower: Summed, report: TableReport) -> None:
-        """How many rows are missing and surplus. Both sides' checksums come in order: nothing is held in memory."""
+        """Without a key: the checksums of the rows are their keys. They come in order, so few are held in memory."""
         with _snapshot(self._leader), _snapshot(self._follower):
-            for here, there in _merged(leader.counted(), follower.counted()):
-                if here > there:
-                    report.add("missing", (), here - there)
-                elif there > here:
-                    report.add("surplus", (), there - here)
-        if not report.missing and not report.surplus:
-            report.undecided += 1
+            here = leader.range_sum(None, None)
+            report.rows = here.rows
+            if here == follower.range_sum(None, None):
+                return
+            suspects = list(_uneven(leader.counted(), follower.counted()))
+        self._decide(leader, follower, suspects, report)
+
+    def _decide(self, leader: Summed, follower: Summed, suspects: list[Key], report: TableReport) -> None:
+        """Look at single keys until each is decided, or time is up."""
+        deadline = time.monotonic() + self._wait_s
+        for at in range(0, len(suspects), KEYS_AT_A_TIME):
+            keys = suspects[at : at + KEYS_AT_A_TIME]
+            before, earlier = leader.versions(keys), dict[Key, Version]()
+            different: Counter[Key] = Counter()
+            while keys:
+                self._pass()
+                seen = follower.versions(keys)
+                after = leader.versions(keys)
+                again = []
+                for key in keys:
+                    verdict = judge(earlier.get(key), before.get(key), seen.get(key), after.get(key))
+                    different[key] = different[key] + 1 if verdict is Verdict.DIFFERENT else 0
+                    if different[key] == CONFIRMATIONS:
+                        _count(report, leader, key, after.get(key), seen.get(key))
+                    elif verdict is not Verdict.EQUAL:
+                        again.append(key)
+                if again and time.monotonic() > deadline:
+                    report.undecided += len(again)
+                    break
+                keys, before, earlier = again, after, seen
 
     def _pass(self) -> None:
         """Wait until the follower has passed the place where the leader's WAL ends now. Raises CheckFailed."""
         row = self._leader.execute("select pg_current_wal_insert_lsn()::text").fetchone()
         assert row is not None
         lsn = parse_lsn(row[0])
-        # Published or not, its commit lies behind the place, and makes capture and follower go past it.
-        self._leader.execute("select pg_logical_emit_message(true, 'stretto.verify', '')")
         deadline = time.monotonic() + self._wait_s
+        nudged = False
         while True:
             position = read_position(self._follower, self._settings.source.name)
             if position is not None and position.end_lsn >= lsn:
                 self._passed = lsn
                 return
+            if not nudged:
+                # On an idle source nothing would make capture and follower go past the place; this commit does.
+                self._leader.execute("select pg_logical_emit_message(true, 'stretto.verify', '')")
+                nudged = True
             if time.monotonic() > deadline:
                 stands = "has lost its position" if position is None else f"stands at {format_lsn(position.end_lsn)}"
                 raise CheckFailed(
@@ -252,19 +217,30 @@ def _shared_key(here: Shape, there: Shape, columns: tuple[str, ...]) -> tuple[tu
     return tuple((column, here.columns[column]) for column in here.key)
 
 
-def _merged(leader: Iterator[tuple[int, int]], follower: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Counts of the same checksum on both sides, 0 where a side has none of it. Both come in order."""
+def _count(report: TableReport, table: Summed, key: Key, leader: Version | None, follower: Version | None) -> None:
+    if not table.key:
+        more = (leader.content if leader else 0) - (follower.content if follower else 0)
+        report.add("missing" if more > 0 else "surplus", (), abs(more))
+    elif follower is None:
+        report.add("missing", key)
+    else:
+        report.add("surplus" if leader is None else "changed", key)
+
+
+def _uneven(leader: Iterator[tuple[int, int]], follower: Iterator[tuple[int, int]]) -> Iterator[Key]:
+    """Checksums of which one side has more rows than the other. Both come in order."""
     here, there = next(leader, None), next(follower, None)
     while here is not None or there is not None:
         if there is None or (here is not None and here[0] < there[0]):
-            assert here is not None
-            yield here[1], 0
+            assert here is not None, "one of them is not None"
+            yield (str(here[0]),)
             here = next(leader, None)
         elif here is None or there[0] < here[0]:
-            yield 0, there[1]
+            yield (str(there[0]),)
             there = next(follower, None)
         else:
-            yield here[1], there[1]
+            if here[1] != there[1]:
+                yield (str(here[0]),)
             here, there = next(leader, None), next(follower, None)
 
 
