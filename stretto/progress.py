@@ -59,10 +59,12 @@ class Bars:
     """One bar a table. A bar's length goes by the server's estimate of rows, which may be wrong."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
+        self._lock = threading.Lock()
         self._console = console
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
         self._moved: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
 
     def stage(self, text: str) -> None:
         """Print the stage above the bars."""
@@ -75,18 +77,19 @@ class Bars:
     def planned(self, tables: Sequence[PlannedTable]) -> None:
         """Draw the bars, largest table first."""
         for table in sorted(tables, key=lambda each: -each.size_bytes):
-            self._tasks[table.name] = self._progress.add_task(table.name, total=table.rows or None, moved="")
+            self._tasks[table.name] = self._progress.add_task(table.name, total=table.rows or None, rows=0, moved="")
 
     def copied(self, table: str, rows: int, text_bytes: int) -> None:
         """Move the bar."""
-        moved = self._moved[table] = self._moved.get(table, 0) + text_bytes
-        self._progress.update(self._tasks[table], advance=rows, moved=f"{moved / 1e6:,.0f} MB")
+        with self._lock:  # several workers may share a table
+            moved = self._moved[table] = self._moved.get(table, 0) + text_bytes
+            total = self._rows[table] = self._rows.get(table, 0) + rows
+        self._progress.update(self._tasks[table], completed=total, rows=total, moved=f"{moved / 1e6:,.0f} MB")
 
     def finished(self, table: str, rows: int) -> None:
         """Fill the bar."""
-        self._progress.update(self._tasks[table], completed=rows, total=max(rows, 1) if rows else 1)
-        if not rows:
-            self._progress.update(self._tasks[table], completed=1)
+        shown = max(rows, 1)  # a bar of nothing would stay empty
+        self._progress.update(self._tasks[table], completed=shown, total=shown, rows=rows)
 
 
 @contextmanager
@@ -99,7 +102,7 @@ def show_progress() -> Iterator[ProgressSink]:
     with Progress(
         TextColumn("  {task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} rows"),
+        TextColumn("{task.fields[rows]:,} rows"),
         TextColumn("{task.fields[moved]}"),
         TimeElapsedColumn(),
         console=console,
