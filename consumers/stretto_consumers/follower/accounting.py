@@ -76,7 +76,7 @@ class Accounting:
 
     def _open(self, place: Partition, offset: int) -> PartitionQueue:
         queue = self.queues[place] = PartitionQueue(self._budget)
-        self.next_offset.setdefault(place, offset)
+        self.next_offset[place] = offset
         self._subscribe(place, offset)
         return queue
 
@@ -147,18 +147,22 @@ class Accounting:
                 fix="frontiers were removed from the transactions topic: copy the source again with `stretto follower add`",
             )
         for resume in frontier.resume_offsets or ():  # rule 2
-            queue = self.queues.get((resume.topic, resume.partition))
-            if queue is not None:
-                queue.skip_void(resume.offset)
+            place = (resume.topic, resume.partition)
+            if resume.topic in self._ignored:
+                continue
+            if place in self.queues:
+                self.queues[place].skip_void(resume.offset)
+            # A follower that starts again after this frontier will not read it: its position must be past the void.
+            self.next_offset[place] = max(self.next_offset.get(place, 0), resume.offset)
         if self._counted_whole:  # rule 4
-            for place in frontier.previous_offsets:
-                if place.topic in self._ignored:
+            for previous in frontier.previous_offsets:
+                if previous.topic in self._ignored:
                     continue
-                mine = self.next_offset.get((place.topic, place.partition))
-                if mine != place.offset:
+                mine = self.next_offset.get((previous.topic, previous.partition))
+                if mine != previous.offset:
                     raise Divergence(
-                        f"frontier {frontier.sequence} says that partition {place.partition} of {place.topic} went on at offset"
-                        f" {place.offset}, but counting its records came to {mine}",
+                        f"frontier {frontier.sequence} says that partition {previous.partition} of {previous.topic} went on at offset"
+                        f" {previous.offset}, but counting its records came to {mine}",
                         expected="the same offset",
                         fix="records were removed or added by somebody else: copy the source again with `stretto follower add`",
                     )

@@ -28,7 +28,7 @@ def parts(batch: Batch, accounting: Accounting, batch_rows: int) -> Iterator[Bat
     rows: dict[Partition, list[Waiting]] = {}
     count, barriers = 0, list(batch.barriers)
     for (_, number), place, row in merge(batch, sources):
-        if count >= batch_rows and not _second_half(row):
+        if count >= batch_rows and not _belongs_to_the_one_before(row):
             due = [barrier for barrier in barriers if barrier.total_order < number]
             barriers = barriers[len(due) :]
             yield Batch(batch.transactions, batch.dropped, rows, due, batch.position, count, more=True)
@@ -39,9 +39,10 @@ def parts(batch: Batch, accounting: Accounting, batch_rows: int) -> Iterator[Bat
     yield Batch(batch.transactions, batch.dropped, rows, barriers, batch.position, batch.records)
 
 
-def _second_half(row: Waiting) -> bool:
-    """True for the insert half of a key change, which may need values of the row that the other half deletes."""
-    return row[3] is not None and any(name == OLD_KEY for name, _ in row[3])
+def _belongs_to_the_one_before(row: Waiting) -> bool:
+    """True for the insert half of a key change, which may need values of the row that the other half deletes, and for
+    the tombstone that lies between the two."""
+    return row[2] is None or (row[3] is not None and any(name == OLD_KEY for name, _ in row[3]))
 
 
 def _drain(place: Partition, queue: PartitionQueue, count: int, ends: dict[Partition, int]) -> Iterator[Waiting]:
