@@ -65,11 +65,14 @@ def play(options: Options, console: Console) -> Summary:
 
     say("Starting two PostgreSQL servers and a Kafka broker")
     with Stage(options.data, keep=options.keep, report=lambda line: say(f"  {line}")) as stage:  # act 1
+        with console.status("starting", spinner="line"):
+            stage.start()
         say("Filling the leader")
         first_rows = prepare.fill_leader(stage, console)
         say(f"  {first_rows:,} rows are there before anything is captured")
         say("stretto init")
-        prepare.make_pipeline(stage, lambda line: say(f"  {line}"))
+        with console.status("asking the servers", spinner="line"):
+            prepare.make_pipeline(stage, lambda line: say(f"  {line}"))
         say("stretto follower add")
         prepare.copy_rows(stage)
         say("stretto run capture, stretto run follower, pgbench and a writer")
@@ -126,6 +129,7 @@ class _Director:
             {"leader": leader.port, "kafka": stage.stack.kafka.port, "follower": stage.stack.follower.port},
         )
         self.hit = False
+        self._first_look = -1
         self.loaded = self.watch.looks
 
     def start(self) -> None:
@@ -139,7 +143,7 @@ class _Director:
         self._pgbench.start()
         self._writer.start()
         self.scene.began = time.monotonic()
-        self._first_look = len(self.watch.looks)
+        self._first_look = len(self.watch.looks) - 1
         self.scene.act = "pgbench and the writer change rows; the follower is never far behind"
 
     def kill_capture(self) -> None:
@@ -251,7 +255,7 @@ class _Director:
             self._pgbench.wait(1.0)
         if self._stage.writer is not None:
             self.scene.counts = self._counts()
-        self.scene.looks = self.watch.looks
+        self.scene.looks = self.watch.looks[self._first_look :]
         self.scene.pids = {worker.name: worker.pid for worker in self._workers}
         self._screen.draw(self.scene)
 

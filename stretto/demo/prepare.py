@@ -52,8 +52,20 @@ def fill_leader(stage: Stage, console: Console) -> int:
 
 
 def make_pipeline(stage: Stage, say: Callable[[str], None]) -> None:
-    """What `stretto init` does."""
-    init(stage.settings, say)
+    """What `stretto init` does, with its many topics in one line."""
+    topics = 0
+
+    def shorter(line: str) -> None:
+        nonlocal topics
+        if line.startswith("made:  topic "):
+            topics += 1
+            return
+        if topics:
+            say(f"made:  {topics} topics")
+            topics = 0
+        say(line)
+
+    init(stage.settings, shorter)
 
 
 def copy_rows(stage: Stage) -> None:

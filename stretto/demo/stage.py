@@ -36,17 +36,14 @@ class Stage:
         self._report = report
         self._exit = ExitStack()
         self._signals: dict[signal.Signals, Any] = {}
+        self.capture: Worker
+        self.follower: Worker
         self.writer: Writer | None = None
         self.pgbench: Pgbench | None = None
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
             self._signals[number] = signal.signal(number, _interrupt)
-        try:
-            self._start()
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
         return self
 
     def __exit__(
@@ -78,7 +75,8 @@ class Stage:
         if self.writer is not None and not self.writer.running:
             self.writer.stop()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start leader, follower and broker; return once they answer."""
         path = self._chosen.expanduser() if self._chosen else Path(tempfile.mkdtemp(prefix="stretto-demo-"))
         self.folder = StackFolder(path)
         require_new(self.folder)

@@ -73,9 +73,16 @@ def read_log_traces(settings: Settings, after: int) -> LogTraces | None:
         for message in read_range(kafka, topic, 0, full_at, first_at)
         if isinstance(record := decode(message.value(), topic, message.offset() or 0), Frontier)
     ]
-    counts = sum(sum(frontier.counts) for frontier in frontiers)
-    in_rows = sum(1 for name, _, _ in committed if name != topic)
-    return LogTraces(aborted=len(everything - committed), void=max(0, in_rows - counts))
+    # Logical messages outside of transactions belong to no frontier, so their topic says nothing.
+    outside = (topic, names.message_topic(settings.prefix, settings.source.name))
+    counts = sum(
+        count
+        for frontier in frontiers
+        for (name, _), count in zip(frontier.partitions, frontier.counts, strict=True)
+        if name not in outside
+    )
+    rows_committed = sum(1 for name, _, _ in committed if name not in outside)
+    return LogTraces(aborted=len(everything - committed), void=max(0, rows_committed - counts))
 
 
 def _records(kafka: KafkaSettings, ranges: Mapping[Place, tuple[int, int]], level: str) -> set[tuple[str, int, int]]:

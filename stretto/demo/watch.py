@@ -153,8 +153,8 @@ class Watch:
             if word.runs:
                 lag |= {stage: each for stage, each in word.lag.items() if stage != "total"}
         lag["wal"] = self._with_records(lag["wal"], logged, first)
-        behind = any(each.records or (each.bytes and stage != "wal") for stage, each in lag.items())
-        waits = behind or (not capture.runs and bool(lag["wal"].bytes))
+        # WAL alone is no lag: checkpoints and frontiers without rows write some. What was received may be rows.
+        waits = any(each.records for each in lag.values()) or bool(lag["capture"].bytes)
         lag["total"] = StageLag(
             max(0, wal_lsn - position.end_lsn),
             sum(each.records for each in lag.values()),
