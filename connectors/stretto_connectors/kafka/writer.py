@@ -8,7 +8,7 @@ time-out is never used again: the caller makes a new writer, which decides the o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import confluent_kafka
@@ -19,8 +19,12 @@ from stretto_connectors.kafka.client import client_options, explain
 from stretto_schemas.errors import Fenced, Halted, StrettoError
 from stretto_schemas.settings import KafkaSettings
 
-LogRecord = tuple[Any, ...]
-"""Arguments of `Producer.produce`: topic, value, key, partition, and where there are headers also None, None, 0, headers."""
+LogRecord = tuple[str, bytes, bytes, int]
+"""A control record: topic, value, key, partition."""
+
+Headers = list[tuple[str, bytes]]
+RowRecord = tuple[bytes | None, bytes] | tuple[bytes | None, bytes, Headers]
+"""A record of a partition's list: value and key, and headers where there are any."""
 
 Partition = tuple[str, int]
 
@@ -61,7 +65,7 @@ class LogWriter:
             raise explain(error, self._kafka, "taking over the transactional id") from None
 
     def write(
-        self, records: dict[Partition, list[LogRecord]], first: Iterable[LogRecord], last: Iterable[LogRecord]
+        self, records: dict[Partition, list[RowRecord]], first: Iterable[LogRecord], last: Iterable[LogRecord]
     ) -> dict[Partition, int]:
         """Write one Kafka transaction: `first`, the records, then `last`; return each partition's next offset.
 
@@ -75,36 +79,43 @@ class LogWriter:
             if error is None:
                 offsets[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
 
-        produce = producer.produce
         try:
             producer.begin_transaction()
             self._opened_at = time.monotonic()
             for record in first:
-                self._produce(record)
+                self._produce(*record)
             failpoint("capture.after_open")
-            for rows in records.values():
-                for record in rows[:-1]:
-                    try:
-                        produce(*record)
-                    except BufferError:
-                        self._produce(record)
-                topic, value, key, partition, *headers = rows[-1]
-                self._produce((topic, value, key, partition, delivered, *headers[1:]))
+            for (topic, partition), rows in records.items():
+                self._produce_rows(topic, partition, rows, delivered)
                 producer.poll(0)
             failpoint("capture.after_rows")
             for record in last:
-                self._produce(record)
+                self._produce(*record)
             failpoint("capture.after_frontier")
             producer.commit_transaction(self._timeout_s + 10)
         except KafkaException as error:
             raise self._failure(error) from None
         return offsets
 
-    def _produce(self, record: LogRecord) -> None:
+    def _produce_rows(self, topic: str, partition: int, rows: list[RowRecord], delivered: Callable[..., None]) -> None:
+        """Produce a partition's records; the last one tells the offset that it got."""
+        produce, last = self._producer.produce, rows.pop()
+        for row in rows:
+            try:
+                if len(row) == 2:
+                    produce(topic, row[0], row[1], partition)
+                else:
+                    produce(topic, row[0], row[1], partition, headers=row[2])  # type: ignore[arg-type]  # list is invariant
+            except BufferError:
+                self._produce(topic, row[0], row[1], partition, headers=row[2] if len(row) == 3 else None)
+        headers = last[2] if len(last) == 3 else None
+        self._produce(topic, last[0], last[1], partition, on_delivery=delivered, headers=headers)
+
+    def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int, **more: Any) -> None:
         """Produce, waiting while librdkafka's queue is full."""
         while True:
             try:
-                self._producer.produce(*record)
+                self._producer.produce(topic, value, key, partition, **{k: v for k, v in more.items() if v is not None})
                 return
             except BufferError:
                 self._producer.poll(0.1)

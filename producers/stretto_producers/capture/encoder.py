@@ -12,7 +12,7 @@ from collections.abc import Callable
 from json.encoder import encode_basestring
 from zlib import crc32
 
-from stretto_connectors.kafka.writer import LogRecord
+from stretto_connectors.kafka.writer import RowRecord
 from stretto_schemas.envelope import NEW_KEY, OLD_KEY, PLACEHOLDER, TOTAL_ORDER, TRANSACTION_ID, UNCHANGED, float_json
 from stretto_schemas.errors import Unsupported
 from stretto_schemas.tables import Kind, Table
@@ -44,20 +44,41 @@ def latin1(text: str) -> str:
 class PartitionRows:
     """Records of one partition that wait for their Kafka transaction."""
 
-    __slots__ = ("append", "partition", "rows", "topic")
+    __slots__ = ("append", "open", "partition", "rows", "topic")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
-        self.rows: list[LogRecord] = []
+        self.rows: list[RowRecord] = []
         self.append = self.rows.append
+        self.open = 0
+        """Records of the open source transaction, also those of earlier Kafka transactions."""
 
-    def take(self) -> list[LogRecord]:
+    def take(self) -> list[RowRecord]:
         """Hand the records over and start an empty list."""
         rows = self.rows
         self.rows = []
         self.append = self.rows.append
         return rows
+
+
+class Tally:
+    """Counts what encoders append: records and bytes that wait, partitions that the open source transaction touched."""
+
+    __slots__ = ("rows", "size", "touched")
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.size = 0
+        self.touched: list[PartitionRows] = []
+
+    def add(self, rows: PartitionRows, size: int) -> None:
+        """Count a record that was appended to `rows` for the open source transaction."""
+        if not rows.open:
+            self.touched.append(rows)
+        rows.open += 1
+        self.rows += 1
+        self.size += size
 
 
 class TransactionText:
@@ -102,13 +123,18 @@ class RelationEncoder:
     """Writes the records of one version of one table."""
 
     __slots__ = (
+        "_before_lsn",
+        "_before_total",
+        "_between_lsns",
         "_columns",
+        "_end",
         "_first_key",
         "_key",
         "_key_head",
         "_key_row",
         "_row",
         "_table",
+        "_tally",
         "_width",
         "_writers",
         "count",
@@ -120,10 +146,16 @@ class RelationEncoder:
     )
 
     def __init__(
-        self, relid: int, table: Table, partitions: list[PartitionRows], before: RelationEncoder | None = None
+        self,
+        relid: int,
+        table: Table,
+        partitions: list[PartitionRows],
+        tally: Tally,
+        before: RelationEncoder | None = None,
     ) -> None:
         """`before` wrote the version until now: within a transaction its rows go on being counted."""
         self.relid = relid
+        self._tally = tally
         self.table = table
         self.partitions = partitions
         self.count = len(partitions)
@@ -137,8 +169,11 @@ class RelationEncoder:
         self._key_head = f"{{{latin1(_escape(self._columns[self._key[0]]))}:" if len(self._key) == 1 else ""
         self._first_key = self._key[0] if self._key else 0
         self._table = f',"schema":{latin1(_escape(table.schema))},"table":{latin1(_escape(table.name))}'
-        self.counted_in: TransactionText | None = before.counted_in if before else None
-        self.counted: int = before.counted if before else 0
+        self.counted_in: TransactionText | None = None
+        self.counted = 0
+        if before is not None and before.counted_in is not None:
+            self._begin(before.counted_in)
+            self.counted = before.counted
 
     def _read(self, buf: Buffer, text: str, pos: int) -> tuple[list[str], int, list[int] | None]:
         """JSON of each value of the tuple at `pos`, the place after it, and the columns that were not sent."""
@@ -185,31 +220,41 @@ class RelationEncoder:
             return self._key_row % tuple([values[index] for index in self._key])
         return self._row % tuple(values)
 
-    def insert(
-        self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
-    ) -> tuple[PartitionRows, int]:
-        """Append the record of an Insert; `pos` is that of its tuple. Returns where to, and the record's bytes."""
-        values, _, _ = self._read(buf, text, pos)
-        key_text = f"{self._key_head}{values[self._first_key]}}}" if self._key_head else self._key_of(values)
+    def insert(self, buf: Buffer, pos: int, lsn: int, transaction: TransactionText) -> None:
+        """Append the record of an Insert; `pos` is that of its tuple. What `_emit` does, inlined: most rows come here."""
+        values, _, _ = self._read(buf, str(buf, "latin-1"), pos)
         if self.counted_in is not transaction:
-            self.counted_in = transaction
-            self.counted = 0
+            self._begin(transaction)
         self.counted = order = self.counted + 1
         transaction.order = total = transaction.order + 1
-        key = key_text.encode("latin-1")
+        key = (f"{self._key_head}{values[self._first_key]}}}" if self._key_head else self._key_of(values)).encode(
+            "latin-1"
+        )
         value = (
-            f'{{"before":null,"after":{self._row % tuple(values)}{transaction.source}{lsn}{transaction.times}{self._table}'
-            f'{transaction.row_lsn}{lsn}{transaction.total}{total},"data_collection_order":{order}}},"op":"c"'
-            f"{transaction.rel_end}"
+            f'{{"before":null,"after":{self._row % tuple(values)}{self._before_lsn}{lsn}{self._between_lsns}{lsn}'
+            f'{self._before_total}{total},"data_collection_order":{order}}},"op":"c"{self._end}'
         ).encode("latin-1")
         rows = self.partitions[crc32(key) % self.count]
-        rows.append((rows.topic, value, key, rows.partition))
-        return rows, len(value)
+        rows.append((value, key))
+        tally = self._tally
+        if not rows.open:
+            tally.touched.append(rows)
+        rows.open += 1
+        tally.rows += 1
+        tally.size += len(value)
 
-    def update(
-        self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
-    ) -> list[tuple[PartitionRows, int]]:
+    def _begin(self, transaction: TransactionText) -> None:
+        """The first row of this relation in a source transaction: join what is the same for all of them."""
+        self.counted_in = transaction
+        self.counted = 0
+        self._before_lsn = transaction.source
+        self._between_lsns = f"{transaction.times}{self._table}{transaction.row_lsn}"
+        self._before_total = transaction.total
+        self._end = transaction.rel_end
+
+    def update(self, buf: Buffer, pos: int, lsn: int, transaction: TransactionText) -> None:
         """Append the records of an Update: one, or three when the key changed (delete, tombstone, insert)."""
+        text = str(buf, "latin-1")
         old: list[str] | None = None
         kind = text[pos]
         if kind != "N":
@@ -222,27 +267,23 @@ class RelationEncoder:
         names = self._names(unchanged)
         after = self._row % tuple(new)
         if old is None:
-            return [self._emit("null", after, "u", self._key_of(new), lsn, transaction, names)]
+            self._emit("null", after, "u", self._key_of(new), lsn, transaction, names)
+            return
         before, old_key, new_key = self._row % tuple(old), self._key_of(old), self._key_of(new)
         if old_key == new_key or not self._key:
-            return [self._emit(before, after, "u", old_key, lsn, transaction, names)]
-        moved = (names or []) + [(OLD_KEY, old_key.encode("latin-1"))]
-        return [
-            self._emit(before, "null", "d", old_key, lsn, transaction, [(NEW_KEY, new_key.encode("latin-1"))]),
-            self._tombstone(old_key, transaction, (NEW_KEY, new_key.encode("latin-1"))),
-            self._emit("null", after, "c", new_key, lsn, transaction, moved),
-        ]
+            self._emit(before, after, "u", old_key, lsn, transaction, names)
+            return
+        to_new, from_old = (NEW_KEY, new_key.encode("latin-1")), (OLD_KEY, old_key.encode("latin-1"))
+        self._emit(before, "null", "d", old_key, lsn, transaction, [to_new])
+        self._tombstone(old_key, transaction, to_new)
+        self._emit("null", after, "c", new_key, lsn, transaction, [*(names or ()), from_old])
 
-    def delete(
-        self, buf: Buffer, text: str, pos: int, lsn: int, transaction: TransactionText
-    ) -> list[tuple[PartitionRows, int]]:
+    def delete(self, buf: Buffer, pos: int, lsn: int, transaction: TransactionText) -> None:
         """Append the records of a Delete: the change and its tombstone."""
-        old, _, _ = self._read(buf, text, pos + 1)
+        old, _, _ = self._read(buf, str(buf, "latin-1"), pos + 1)
         key = self._key_of(old)
-        return [
-            self._emit(self._row % tuple(old), "null", "d", key, lsn, transaction, None),
-            self._tombstone(key, transaction),
-        ]
+        self._emit(self._row % tuple(old), "null", "d", key, lsn, transaction, None)
+        self._tombstone(key, transaction)
 
     def _names(self, unchanged: list[int] | None) -> list[tuple[str, bytes]] | None:
         if unchanged is None:
@@ -259,27 +300,23 @@ class RelationEncoder:
         lsn: int,
         tx: TransactionText,
         headers: list[tuple[str, bytes]] | None,
-    ) -> tuple[PartitionRows, int]:
+    ) -> None:
         if self.counted_in is not tx:
-            self.counted_in = tx
-            self.counted = 0
+            self._begin(tx)
         self.counted += 1
         tx.order += 1
         key = key_text.encode("latin-1")
         value = (
-            f'{{"before":{before},"after":{after}{tx.source}{lsn}{tx.times}{self._table}{tx.row_lsn}{lsn}{tx.total}{tx.order}'
-            f',"data_collection_order":{self.counted}}},"op":"{op}"{tx.rel_end}'
+            f'{{"before":{before},"after":{after}{self._before_lsn}{lsn}{self._between_lsns}{lsn}{self._before_total}{tx.order}'
+            f',"data_collection_order":{self.counted}}},"op":"{op}"{self._end}'
         ).encode("latin-1")
         rows = self.partitions[crc32(key) % self.count]
-        if headers is None:
-            rows.append((rows.topic, value, key, rows.partition))
-        else:
-            rows.append((rows.topic, value, key, rows.partition, None, None, 0, headers))
-        return rows, len(value)
+        rows.append((value, key) if headers is None else (value, key, headers))
+        self._tally.add(rows, len(value))
 
-    def _tombstone(self, key_text: str, tx: TransactionText, *more: tuple[str, bytes]) -> tuple[PartitionRows, int]:
+    def _tombstone(self, key_text: str, tx: TransactionText, *more: tuple[str, bytes]) -> None:
         key = key_text.encode("latin-1")
         rows = self.partitions[crc32(key) % self.count]
         headers = [*more, (TRANSACTION_ID, tx.id.encode()), (TOTAL_ORDER, str(tx.order).encode())]
-        rows.append((rows.topic, None, key, rows.partition, None, None, 0, headers))
-        return rows, len(key)
+        rows.append((None, key, headers))
+        self._tally.add(rows, len(key))

@@ -19,7 +19,7 @@ from stretto_connectors.postgres.catalog import (
     takes_new_tables,
 )
 from stretto_connectors.postgres.pgoutput import Relation
-from stretto_producers.capture.encoder import PartitionRows, RelationEncoder
+from stretto_producers.capture.encoder import PartitionRows, RelationEncoder, Tally
 from stretto_schemas.names import message_topic, schema_topic, table_topic
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import Column, Table, kind_of
@@ -48,7 +48,10 @@ def read_shapes(settings: Settings) -> dict[tuple[str, str], Table]:
 class Relations:
     """Every table of the stream: its current encoder, its topic's partitions, its last published shape."""
 
-    def __init__(self, settings: Settings, admin: AdminClient, sql: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, settings: Settings, admin: AdminClient, sql: psycopg.Connection[tuple[Any, ...]], tally: Tally
+    ) -> None:
+        self._tally = tally
         self._settings = settings
         self._admin = admin
         self._sql = sql
@@ -114,7 +117,7 @@ class Relations:
         table = Table(message.schema, message.name, topic, columns, usable, identity, lsn, created)
         lost = [] if before is None else sorted({c.name for c in before.columns} - {c.name for c in columns})
         self.encoders[message.relid] = RelationEncoder(
-            message.relid, table, self.partitions_of(topic), self.encoders.get(message.relid)
+            message.relid, table, self.partitions_of(topic), self._tally, self.encoders.get(message.relid)
         )
         self._shapes[message.schema, message.name] = table
         return table, lost

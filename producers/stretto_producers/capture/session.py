@@ -32,7 +32,7 @@ from stretto_connectors.postgres.connection import connect
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
 from stretto_producers.capture.committer import Committer
-from stretto_producers.capture.encoder import SourceText, TransactionText
+from stretto_producers.capture.encoder import RelationEncoder, SourceText, TransactionText
 from stretto_producers.capture.lineage import check_lineage
 from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
@@ -118,7 +118,7 @@ class Session:
         check_lineage(self._frontier, identity, stream, sql, source)
         self._identity = identity
         client = admin(kafka)
-        self._relations = Relations(settings, client, sql)
+        self._relations = Relations(settings, client, sql, self._batch.tally)
         resume = end_offsets(client, kafka, self._relations.row_partitions)
         self._resume = [
             PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())
@@ -291,7 +291,7 @@ class Session:
         for topic, number in frontier.partitions:
             place = (topic, number)
             uncounted = sealed.uncounted.get(place, 0)
-            all_uncounted = uncounted == len(sealed.records.get(place, ()))
+            all_uncounted = uncounted == sealed.waiting.get(place, 0)
             offset = before[place] if all_uncounted and place in before else self._next[place] - uncounted
             self._counted[place] = offset
             self._previous.append(PartitionOffset(place[0], place[1], offset))
@@ -310,20 +310,17 @@ class Session:
         kind = message[25]
         if kind == 0x49:  # Insert
             transaction, encoder = self._row(message)
-            rows, size = encoder.insert(message, str(message, "latin-1"), 31, _lsn_at(message, 1)[0], transaction)
-            self._batch.add(rows, size)
+            encoder.insert(message, 31, _lsn_at(message, 1)[0], transaction)
         elif kind == 0x55:  # Update
             transaction, encoder = self._row(message)
-            for rows, size in encoder.update(message, str(message, "latin-1"), 30, _lsn_at(message, 1)[0], transaction):
-                self._batch.add(rows, size)
+            encoder.update(message, 30, _lsn_at(message, 1)[0], transaction)
         elif kind == 0x44:  # Delete
             transaction, encoder = self._row(message)
-            for rows, size in encoder.delete(message, str(message, "latin-1"), 30, _lsn_at(message, 1)[0], transaction):
-                self._batch.add(rows, size)
+            encoder.delete(message, 30, _lsn_at(message, 1)[0], transaction)
         else:
             self._other(pgoutput.decode(bytes(message[25:])), _lsn_at(message, 1)[0])
 
-    def _row(self, message: memoryview) -> tuple[TransactionText, Any]:
+    def _row(self, message: memoryview) -> tuple[TransactionText, RelationEncoder]:
         transaction = self._transaction
         encoder = self._relations.encoders.get(_relid_at(message, 26)[0])
         if transaction is None or encoder is None:
@@ -412,11 +409,11 @@ class Session:
             self._last_end_lsn = message.lsn
         value = message_envelope(self._fixed, transaction, message, self._last_end_lsn, time.time_ns())
         key = json.dumps({"prefix": message.prefix}, ensure_ascii=False, separators=(",", ":")).encode()
-        rows.append((rows.topic, value, key, 0))
+        rows.append((value, key))
         if transaction is None:
             self._batch.add_outside(rows, len(value))
         else:
-            self._batch.add(rows, len(value))
+            self._batch.tally.add(rows, len(value))
 
     def _keepalive(self, message: memoryview) -> None:
         beat = pgoutput.keepalive(bytes(message))
