@@ -122,3 +122,12 @@ def test_names_that_need_quoting_arrive(running: Pipeline) -> None:
     leader, follower = running.both('select t::text from "Größe %s" t order by 1')
     assert leader == follower
     assert len(leader) == 2
+
+
+def test_a_replaced_row_and_a_moved_row_with_an_unsent_value_arrive_in_one_batch(running: Pipeline) -> None:
+    running.settled()
+    running.leader.execute(
+        "begin; update seats set big = 'new' where id = 3; update seats set id = 2000 where id = 4;"
+        " update seats set place = 3000 where id = 5; delete from seats where id = 6; commit"
+    )
+    check_equal(running)

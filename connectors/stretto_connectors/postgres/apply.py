@@ -122,7 +122,7 @@ class Applier:
         if not changes.delete_count and not changes.update_count and not changes.partials:
             return
         keys = self._stage(target, key, changes.deletes + changes.update_keys)
-        gone = self._empty(target, tuple(target.columns))
+        gone = self._empty(target, tuple(target.columns), role="gone")
         columns = sql.SQL(", ").join(map(sql.Identifier, target.columns))
         returned = sql.SQL(", ").join(sql.Identifier("t", column) for column in target.columns)
         statement = sql.SQL(
@@ -201,10 +201,16 @@ class Applier:
         return staged
 
     def _empty(
-        self, target: Target, columns: tuple[str, ...], *, sources: tuple[str, ...] = (), counted: bool = False
+        self,
+        target: Target,
+        columns: tuple[str, ...],
+        *,
+        sources: tuple[str, ...] = (),
+        counted: bool = False,
+        role: str = "staged",
     ) -> sql.Identifier:
         """An empty staging table; made at its first use in the session, emptied after."""
-        place = (target.oid, columns, sources, counted)
+        place = (role, target.oid, columns, sources, counted)
         staged = self._staging.get(place)
         if staged is not None:
             self._conn.execute(sql.SQL("delete from {}").format(staged))
