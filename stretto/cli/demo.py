@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def demo_command(
     seconds: Annotated[int, typer.Option(min=5, help="How long the load runs.")] = 75,
-    rate: Annotated[float, typer.Option(min=1, help="Rows a second that the writer changes, beside pgbench.")] = 400,
+    rate: Annotated[float, typer.Option(min=1, help="Rows a second that the writer changes, beside pgbench.")] = 300,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder where it is.")] = False,
     data: Annotated[
         Path | None,
@@ -50,5 +50,8 @@ def demo_command(
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     summary = play(Options(seconds, rate, keep, data), console)
-    console.print(render_summary(summary))
+    with console.capture() as printed:
+        console.print(render_summary(summary))
+    lines = printed.get().splitlines()
+    typer.echo("\n".join(lines if console.is_terminal else [line.rstrip() for line in lines]))
     raise typer.Exit(0 if summary.equal else 1)

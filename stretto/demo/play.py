@@ -35,12 +35,14 @@ from stretto_schemas.errors import CheckFailed
 
 T = TypeVar("T")
 
-PGBENCH_TPS: Final = 400.0
+PGBENCH_TPS: Final = 300.0
 PGBENCH_CLIENTS: Final = 2
 TRIES: Final = 6
 """A kill that hit an idle moment is repeated, at most so often in all."""
 DOWN_S: Final = 3.0
 """A killed process stays away so long: the screen shows where its work waits."""
+CALM_S: Final = 10.0
+NEAR_S: Final = 0.5
 BACK_S: Final = 60.0
 CATCH_UP_S: Final = 300.0
 DIFFERENCES: Final = 5
@@ -85,6 +87,8 @@ def play(options: Options, console: Console) -> Summary:
                 load_s, caught_up_s = director.finish()  # act 5
             finally:
                 director.close()
+        if options.keep:
+            say(f"kept: {stage.folder.path} (its servers start again by `stretto up --data {stage.folder.path}`)")
         say("Comparing leader and follower, table by table")
         began = time.monotonic()
         compared = compare(stage.stack.leader.dsn, stage.stack.follower.dsn)
@@ -100,8 +104,7 @@ def play(options: Options, console: Console) -> Summary:
             first_rows=first_rows,
             last=director.watch.last,
             lags=Lags.of(director.loaded),
-            killed=[event for event in director.scene.events if event.kind in ("killed", "seen")],
-            hit=director.hit,
+            killed=[event for event in director.scene.events if event.kind != "back"],
             caught_up_s=caught_up_s,
             comparison=compared,
             compare_s=took,
@@ -128,7 +131,6 @@ class _Director:
             options.seconds,
             {"leader": leader.port, "kafka": stage.stack.kafka.port, "follower": stage.stack.follower.port},
         )
-        self.hit = False
         self._first_look = -1
         self.loaded = self.watch.looks
 
@@ -152,7 +154,6 @@ class _Director:
         for attempt in range(1, TRIES + 1):
             found = self._kill_capture_once()
             if found.hit:
-                self.hit = True
                 self._event("seen", f"seen in Kafka: {_told(found)}")
                 return
             if attempt < TRIES:
@@ -160,8 +161,11 @@ class _Director:
                 self._pass(0.5 + 0.37 * attempt)
 
     def _kill_capture_once(self) -> traces.LogTraces:
-        before = self._meanwhile(lambda: traces.newest_sequence(self._stage.settings))
-        self._kill(self._stage.capture, "the leader's WAL keeps what Kafka does not have yet")
+        before = self._kill(
+            self._stage.capture,
+            lambda: traces.newest_sequence(self._stage.settings),
+            "the leader's WAL keeps what Kafka does not have yet",
+        )
         found = self._meanwhile(lambda: self._log_traces(before))
         self._back(self._stage.capture)
         return found
@@ -169,6 +173,7 @@ class _Director:
     def kill_follower(self) -> None:
         """Act 4."""
         self._pass(self._seconds * 2 / 3 - self.scene.elapsed_s)
+        self._calm()
         with self._stage.connect_follower() as conn:
             for attempt in range(1, TRIES + 1):
                 if self._kill_follower_once(conn) == "aborted":
@@ -179,9 +184,12 @@ class _Director:
                     self._pass(0.5)
 
     def _kill_follower_once(self, conn: psycopg.Connection[Any]) -> str:
-        applying = self._meanwhile(lambda: traces.find_apply(conn))
         term = self.watch.last.term
-        self._kill(self._stage.follower, "Kafka keeps what the follower has not applied")
+        applying = self._kill(
+            self._stage.follower,
+            lambda: traces.find_apply(conn),
+            "Kafka keeps what the follower has not applied",
+        )
         fate = self._meanwhile(lambda: _fate(conn, applying))
         self._until(lambda: self.watch.last.term > term, BACK_S, "a new term")
         self._back(self._stage.follower)
@@ -216,14 +224,22 @@ class _Director:
     def _workers(self) -> tuple[Worker, Worker]:
         return self._stage.capture, self._stage.follower
 
-    def _kill(self, worker: Worker, act: str) -> None:
+    def _kill(self, worker: Worker, look: Callable[[], T], act: str) -> T:
+        """Look once more, kill it at once, leave it dead for a while, start it again. Returns what was looked at."""
         pid = worker.pid
-        worker.kill()
+
+        def strike() -> T:
+            seen = look()
+            worker.kill()
+            return seen
+
+        seen = self._meanwhile(strike)
         self._event("killed", f"SIGKILL to {worker.name} (pid {pid}) in the middle of the load")
         self.scene.act = f"{worker.name} is dead: {act}"
         self._pass(min(DOWN_S, self._seconds / 20))
         worker.start()
-        self.scene.act = f"{worker.name} starts again, by itself finds where to go on"
+        self.scene.act = f"{worker.name} starts again, and finds by itself where to go on"
+        return seen
 
     def _back(self, worker: Worker) -> None:
         self._until(lambda: worker.ask().runs, BACK_S, f"{worker.name} runs again")
@@ -258,6 +274,12 @@ class _Director:
         self.scene.looks = self.watch.looks[self._first_look :]
         self.scene.pids = {worker.name: worker.pid for worker in self._workers}
         self._screen.draw(self.scene)
+
+    def _calm(self) -> None:
+        """Let the follower come near again before it is killed, so that each kill shows its own lag. Bounded."""
+        end = time.monotonic() + CALM_S
+        while self.watch.last.total.seconds > NEAR_S and time.monotonic() < end:
+            self._tick()
 
     def _pass(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -53,12 +53,13 @@ class Scene:
     counts: LoadCounts = field(default_factory=lambda: LoadCounts(0, Progress()))
     pids: Mapping[str, int | None] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
+    """When the load began, by the monotonic clock."""
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the load began."""
-        return time.monotonic() - self.began
+        """Seconds since the load began; 0 before."""
+        return time.monotonic() - self.began if self.began is not None else 0.0
 
     def happened(self, kind: Kind, text: str) -> Event:
         """Note an event now."""

@@ -17,7 +17,6 @@ from stretto.demo.scene import Event, Scene, clock
 from stretto.demo.watch import Look, rates
 from stretto.demo.worker import Word
 from stretto.status.table import human_bytes
-from stretto_schemas.lag import StageLag
 
 STAGES: Final = {
     "wal": ("WAL", "written by the load"),
@@ -110,14 +109,15 @@ def _stages(looks: Sequence[Look], width: int) -> RenderableType:
     for stage, (title, meaning) in STAGES.items():
         word = look.capture if stage in ("wal", "capture") else look.follower
         style = "" if word.runs else "yellow" if word.state != "dead" else "red"
-        table.add_row(title, f"{per_second[stage]:,.0f}", meaning, *_lag(look.lag[stage], stage == "wal"), style=style)
-    table.add_row("total", "", "leader to follower", *_lag(look.total, False), style="bold")
+        table.add_row(title, f"{per_second[stage]:,.0f}", meaning, *_lag(look, stage), style=style)
+    table.add_row("total", "", "leader to follower", *_lag(look, "total"), style="bold")
     return table
 
 
-def _lag(lag: StageLag, estimated: bool) -> tuple[str, str, Text]:
-    """Records that nobody has decoded yet are an estimate, and marked as one."""
-    about = "~" if estimated and lag.records else ""
+def _lag(look: Look, stage: str) -> tuple[str, str, Text]:
+    """Records that nobody has counted yet are an estimate, and marked as one."""
+    lag = look.lag[stage]
+    about = "~" if stage in look.estimated and lag.records else ""
     style = "red" if lag.seconds >= 1 else "yellow" if lag.seconds >= 0.2 else ""
     return human_bytes(lag.bytes), f"{about}{lag.records:,}", Text(f"{lag.seconds:.3f}", style=style)
 

@@ -38,7 +38,7 @@ class Lags:
 
 @dataclass(frozen=True)
 class Summary:
-    """All of it. `killed` are the events of the kills; `hit` whether the first was seen to have hit Kafka."""
+    """All of it. `killed` are the events of the kills, with what they were seen to have hit."""
 
     load_s: float
     counts: LoadCounts
@@ -46,7 +46,6 @@ class Summary:
     last: Look
     lags: Lags
     killed: Sequence[Event]
-    hit: bool
     caught_up_s: float
     comparison: Comparison
     compare_s: float

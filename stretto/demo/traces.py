@@ -132,6 +132,7 @@ def find_apply(conn: psycopg.Connection[Any]) -> tuple[int, str] | None:
         row = conn.execute(_APPLYING).fetchone()
         if row is not None:
             return row[0], row[1]
+        time.sleep(0.002)
     return None
 
 

@@ -60,6 +60,8 @@ class Look:
     capture: Word
     follower: Word
     lag: dict[str, StageLag] = field(default_factory=dict)
+    estimated: frozenset[str] = frozenset()
+    """Stages whose records nobody has counted: as many as so many bytes have held so far."""
 
     @property
     def total(self) -> StageLag:
@@ -81,8 +83,9 @@ class Watch:
         self._stopping = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="demo-watch", daemon=True)
-        self._clock = LsnClock()
+        self._clock, self._applied_clock = LsnClock(), LsnClock()
         self._topic = names.transactions_topic(settings.prefix, settings.source.name)
+        self._messages = names.message_topic(settings.prefix, settings.source.name)
 
     def start(self) -> None:
         """Take the first look, then begin. Raises Unreachable when a server does not answer."""
@@ -135,30 +138,37 @@ class Watch:
         wal_lsn, now_us = self._leader_now()
         first, logged, now = self._first, self._logged, time.monotonic()
         applied_rows = position.rows - first.rows
-        self._clock.note(wal_lsn, now)
+        for clock in (self._clock, self._applied_clock):
+            clock.note(wal_lsn, now)
         load_rows = self.load_rows()
         read_rows = applied_rows + (follower.lag["apply"].records if follower.runs else 0)
-        seconds_ago = max(0.0, (now_us - position.commit_ts_us) / 1e6)
+        # The newest applied commit may be old because nobody committed: what waits is no older than its WAL.
+        oldest_s = self._applied_clock.age(position.end_lsn, now) + EVERY_S
+        seconds = min(max(0.0, (now_us - position.commit_ts_us) / 1e6), oldest_s)
         lag = {
             "wal": StageLag(max(0, wal_lsn - logged.end_lsn), 0, self._clock.age(logged.end_lsn, now)),
             "capture": StageLag(0, 0, 0.0),
             "log": StageLag(
                 max(0, logged.end_lsn - position.end_lsn),
                 max(0, logged.rows - applied_rows),
-                seconds_ago if logged.rows > applied_rows else 0.0,
+                seconds if logged.rows > applied_rows else 0.0,
             ),
             "apply": StageLag(0, 0, 0.0),
         }
         for word in (capture, follower):
             if word.runs:
-                lag |= {stage: each for stage, each in word.lag.items() if stage != "total"}
-        lag["wal"] = self._with_records(lag["wal"], logged, first)
-        # WAL alone is no lag: checkpoints and frontiers without rows write some. What was received may be rows.
+                lag |= {
+                    stage: StageLag(each.bytes, each.records, min(each.seconds, oldest_s))
+                    for stage, each in word.lag.items()
+                    if stage != "total"
+                }
+        # WAL alone is no lag: checkpoints and heartbeats write some. What was received may be rows.
         waits = any(each.records for each in lag.values()) or bool(lag["capture"].bytes)
+        estimated = self._estimate(lag)
         lag["total"] = StageLag(
             max(0, wal_lsn - position.end_lsn),
             sum(each.records for each in lag.values()),
-            max(seconds_ago if waits else 0.0, *(each.seconds for each in lag.values())),
+            seconds if waits else 0.0,
         )
         return Look(
             at=now,
@@ -173,14 +183,19 @@ class Watch:
             capture=capture,
             follower=follower,
             lag=lag,
+            estimated=estimated,
         )
 
-    def _with_records(self, wal: StageLag, logged: Logged, first: Position) -> StageLag:
-        """Nobody has decoded what waits in the WAL: as many records as so many bytes have held so far."""
-        if wal.records or not logged.rows:
-            return wal
-        bytes_a_row = (logged.end_lsn - first.end_lsn) / logged.rows
-        return StageLag(wal.bytes, int(wal.bytes / bytes_a_row) if bytes_a_row > 0 else 0, wal.seconds)
+    def _estimate(self, lag: dict[str, StageLag]) -> frozenset[str]:
+        """Fill in the records of the first two stages where bytes wait and nobody says how many records they are."""
+        bytes_read = self._logged.end_lsn - self._first.end_lsn
+        if not self._logged.rows or bytes_read <= 0:
+            return frozenset()
+        silent = [stage for stage in ("wal", "capture") if lag[stage].bytes and not lag[stage].records]
+        for stage in silent:
+            records = round(lag[stage].bytes * self._logged.rows / bytes_read)
+            lag[stage] = StageLag(lag[stage].bytes, records, lag[stage].seconds)
+        return frozenset([*silent, "total"] if silent else silent)
 
     def _position(self) -> Position:
         position = read_position(self._applied, self._settings.source.name)
@@ -202,10 +217,12 @@ class Watch:
                     raise KafkaException(error)
                 record = decode(message.value(), self._topic, message.offset() or 0)
                 if isinstance(record, Frontier):
+                    counted = zip(record.partitions, record.counts, strict=True)
+                    rows = sum(count for (topic, _), count in counted if topic != self._messages)
                     self._logged = Logged(
                         record.end_lsn,
                         record.commit_ts_us,
-                        self._logged.rows + sum(record.counts),
+                        self._logged.rows + rows,
                         self._logged.transactions + len(record.transactions),
                     )
         except KafkaException as error:

@@ -19,7 +19,7 @@ from stretto_schemas.lag import StageLag
 Name = Literal["capture", "follower"]
 
 STOP_S = 15.0
-ASK_S = 1.0
+ASK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Word:
 
 
 class Worker:
-    """`stretto run capture` or `stretto run follower`, its output in a file. One thread starts and ends it."""
+    """`stretto run capture` or `stretto run follower`, its output in a file."""
 
     def __init__(self, name: Name, settings_file: Path, environment: Mapping[str, str]) -> None:
         self.name: Name = name
@@ -52,7 +52,8 @@ class Worker:
     @property
     def pid(self) -> int | None:
         """The pid while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     def start(self) -> int:
         """Start it, and return its pid. It has a session of its own: a Ctrl-C reaches only the demo."""
@@ -73,11 +74,11 @@ class Worker:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL: it has no chance to finish anything."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """SIGKILL: it has no chance to finish anything. Any thread may call it."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def stop(self) -> None:
         """Ask it to end; kill it when it does not."""
@@ -92,7 +93,8 @@ class Worker:
 
     def check(self) -> None:
         """Raise CheckFailed, with the last lines it wrote, when it has ended by itself."""
-        if self._process is None or (code := self._process.poll()) is None:
+        process = self._process
+        if process is None or (code := process.poll()) is None:
             return
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         raise CheckFailed(
