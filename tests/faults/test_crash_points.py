@@ -1,0 +1,61 @@
+"""SIGKILL at each named crash point, under load: nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.faults.conftest import Faults
+
+CAPTURE = (
+    "capture.after_init_transactions",
+    "capture.after_open:5",
+    "capture.after_rows:5",
+    "capture.after_frontier:5",
+    "capture.before_status:5",
+)
+FOLLOWER = (
+    "follower.after_staging:3",
+    "follower.after_sql:3",
+    "follower.after_position:3",
+    "follower.after_commit:3",
+    "follower.after_publish:3",
+)
+
+
+@pytest.mark.parametrize("failpoint", CAPTURE)
+def test_capture_killed_here_goes_on_where_it_was(faults: Faults, failpoint: str) -> None:
+    load = faults.load()
+    follower = faults.processes.follower()
+    assert faults.processes.capture(failpoint).exit_code() == -signal.SIGKILL
+    load.wait_for_more(100)
+    capture = faults.processes.capture()
+    load.wait_for_more(200)
+    faults.check()
+    capture.stop()
+    follower.stop()
+
+
+def test_the_first_part_of_a_large_transaction_is_void_when_capture_dies_after_it(faults: Faults) -> None:
+    load = faults.load(rows=300)
+    follower = faults.processes.follower()
+    capture = faults.processes.capture("capture.between_parts:3", capture__batch_rows="100")
+    assert capture.exit_code() == -signal.SIGKILL
+    faults.processes.capture(capture__batch_rows="100")
+    load.wait_for_more(100)
+    assert faults.check().void >= 100
+    follower.stop()
+
+
+@pytest.mark.parametrize("failpoint", FOLLOWER)
+def test_a_follower_killed_here_goes_on_where_it_was(faults: Faults, failpoint: str) -> None:
+    load = faults.load()
+    capture = faults.processes.capture()
+    assert faults.processes.follower(failpoint).exit_code() == -signal.SIGKILL
+    load.wait_for_more(100)
+    follower = faults.processes.follower()
+    load.wait_for_more(200)
+    faults.check()
+    follower.stop()
+    capture.stop()

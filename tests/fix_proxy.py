@@ -1,0 +1,108 @@
+"""A TCP proxy in threads: cuts connections, delays what passes, or lets nobody in."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+HOST = "127.0.0.1"
+CHUNK = 64 * 1024
+
+
+class Proxy:
+    """Listens on `port` and passes everything on to `target`. Every method may be called at any time."""
+
+    def __init__(self, target: int, port: int = 0) -> None:
+        self._target = target
+        self._listener = socket.create_server((HOST, port))
+        self.port: int = self._listener.getsockname()[1]
+        self.passed = 0
+        """Bytes passed on, both ways."""
+        self.delay_s = 0.0
+        """Every chunk of up to 64 kB waits this long."""
+        self._closed = threading.Event()
+        self._shut = threading.Event()
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection and refuse new ones, until `mend`."""
+        self._shut.set()
+        self._break()
+
+    def mend(self) -> None:
+        """Let connections in again."""
+        self._shut.clear()
+
+    def close(self) -> None:
+        """End the proxy with all its connections."""
+        self._closed.set()
+        self._listener.close()
+        self._break()
+
+    def _break(self) -> None:
+        with self._lock:
+            broken, self._open = self._open, set()
+        for each in broken:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                if self._shut.is_set():
+                    raise ConnectionRefusedError
+                server = socket.create_connection((HOST, self._target), timeout=5)
+                server.settimeout(None)
+            except OSError:
+                client.close()
+                continue
+            for each in (client, server):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self._open |= {client, server}
+            threading.Thread(target=self._pass, args=(client, server), name="proxy", daemon=True).start()
+
+    def _pass(self, client: socket.socket, server: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(client, selectors.EVENT_READ, server)
+            selector.register(server, selectors.EVENT_READ, client)
+            with contextlib.suppress(OSError):
+                while self._pass_once(selector):
+                    pass
+        with self._lock:
+            self._open -= {client, server}
+        client.close()
+        server.close()
+
+    def _pass_once(self, selector: selectors.BaseSelector) -> bool:
+        for key, _ in selector.select(1.0):
+            assert isinstance(key.fileobj, socket.socket)
+            data = key.fileobj.recv(CHUNK)
+            if not data:
+                return False
+            if self.delay_s:
+                time.sleep(self.delay_s)  # this is the delay itself, not a wait for something
+            key.data.sendall(data)
+            self.passed += len(data)
+        return True
+
+
+@contextmanager
+def proxy_to(target: int, port: int = 0) -> Iterator[Proxy]:
+    """A proxy that is gone at the end."""
+    made = Proxy(target, port)
+    try:
+        yield made
+    finally:
+        made.close()
