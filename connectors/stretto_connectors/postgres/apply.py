@@ -1,23 +1,26 @@
 """Set-based SQL that brings a table to the state after a batch. All of it runs in the caller's transaction.
 
-Rows travel by COPY into temporary staging tables. Where a table has secondary unique keys, every touched row is deleted
-before any final row is inserted, so no order of statements can violate a constraint: each row present is untouched or final.
+Few rows travel as one JSON parameter of the statement itself, many by COPY into a temporary staging table; the statements
+are the same. Where a table has secondary unique keys, every touched row is deleted before any final row is inserted, so no
+order of statements can violate a constraint: each row present is untouched or final.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import sql
 
 from stretto_connectors.failpoints import failpoint
+from stretto_connectors.postgres.changes import Chunks, Row, Rows, TableChanges
 from stretto_connectors.postgres.targets import Target
 from stretto_schemas.errors import Divergence
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-Chunks = list[bytes]
 
 COUNT_COLUMN = "stretto count"
 """Staging column of keyless tables: how many copies of the row. No table's column is likely to have a space in it."""
@@ -26,124 +29,133 @@ SOURCE_PREFIX = "stretto source "
 """Staging columns with the key, before the batch, of the row that still has a row's unsent values."""
 
 
-@dataclass(slots=True)
-class Partial:
-    """Rows that lack the values of `missing` columns, each with the key of the old row that has them."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a statement's rows come from: a FROM item under the alias `s`, and each column's typed expression."""
 
-    missing: tuple[str, ...]
-    rows: Chunks
-    count: int
-
-
-@dataclass(slots=True)
-class TableChanges:
-    """The net effect of a batch on one table, as COPY text over `columns`."""
-
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-    """Empty: a table without key; then only `inserts` and `removed` are there."""
-    inserts: Chunks = field(default_factory=list)
-    """Rows whose key was not there before."""
-    insert_count: int = 0
-    updates: Chunks = field(default_factory=list)
-    """Whole rows that replace the one with their key."""
-    update_count: int = 0
-    update_keys: Chunks = field(default_factory=list)
-    deletes: Chunks = field(default_factory=list)
-    """Keys of rows that go."""
-    delete_count: int = 0
-    partials: list[Partial] = field(default_factory=list)
-    moved: bool = False
-    """True when a partial row takes its values from a row with another key."""
-    removed: Chunks = field(default_factory=list)
-    """Whole rows of a keyless table, with the number of copies to remove."""
-    removed_count: int = 0
+    item: sql.Composable
+    columns: Mapping[str, sql.Composable]
+    parameters: list[str]
+    signature: tuple[Any, ...]
+    """What the text of a statement over it depends on."""
 
 
 class Applier:
-    """Applies changes over one session; keeps the session's staging tables."""
+    """Applies changes over one session; keeps the session's staging tables and the text of its statements."""
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
+        self._cursor = psycopg.RawCursor(conn)
         self._staging: dict[tuple[Any, ...], sql.Identifier] = {}
+        self._statements: dict[tuple[Any, ...], bytes] = {}
 
     def forget(self) -> None:
-        """Tables changed their shape: make staging tables anew."""
+        """Tables changed their shape: make staging tables and statements anew."""
         self._staging.clear()
+        self._statements.clear()
 
     def apply(self, target: Target, changes: TableChanges) -> None:
         """Write one table's changes. Raises Divergence when a row that must be there is not."""
         if not changes.key:
-            self._keyless(target, changes)
+            self._remove_copies(target, changes)
         elif changes.moved or target.restricted_beside(changes.key):
             self._replace(target, changes)
         else:
             self._in_place(target, changes)
-        if changes.insert_count:
-            self._copy(target.plain, changes.columns, changes.inserts)
+        if changes.inserts.chunks is not None:
+            self._copy(target.plain, changes.columns, changes.inserts.chunks)
+        elif changes.inserts:
+            self._insert(target, changes.columns, changes.inserts)
+
+    # --- tables whose only constraint is the key ----------------------------------------------------------------------
 
     def _in_place(self, target: Target, changes: TableChanges) -> None:
-        if changes.delete_count:
-            keys = self._stage(target, changes.key, changes.deletes)
-            self._delete(target, keys, changes.key, changes.delete_count)
-        if changes.update_count:
-            self._update(target, changes.columns, changes.key, changes.updates, changes.update_count)
+        key = changes.key
+        if changes.deletes:
+            source = self._source(target, key, changes.deletes)
+            done = self._run(
+                ("delete", target.oid, key, source.signature), lambda: _delete(target, source, key), source
+            )
+            self._expect(target, done, len(changes.deletes), "delete")
+        if changes.updates:
+            self._update(
+                target,
+                self._source(target, changes.columns, changes.updates),
+                changes.columns,
+                key,
+                len(changes.updates),
+            )
         for partial in changes.partials:
             present = tuple(column for column in changes.columns if column not in partial.missing)
-            rows = self._stage(target, changes.columns, partial.rows, sources=changes.key)
-            self._run_update(target, rows, present, changes.key, partial.count)
+            source = self._source(target, changes.columns, partial.rows, sources=key)
+            self._update(target, source, present, key, len(partial.rows))
 
-    def _update(self, target: Target, columns: tuple[str, ...], key: tuple[str, ...], rows: Chunks, count: int) -> None:
-        staged = self._stage(target, columns, rows)
-        self._run_update(target, staged, columns, key, count)
-
-    def _run_update(
-        self, target: Target, staged: sql.Identifier, columns: tuple[str, ...], key: tuple[str, ...], count: int
+    def _update(
+        self, target: Target, source: Source, columns: tuple[str, ...], key: tuple[str, ...], count: int
     ) -> None:
         changed = [column for column in columns if column not in key]
-        if not changed:
-            return
-        assignments = sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in changed)
-        statement = sql.SQL("update {} t set {} from {} s where {}").format(
-            target.identifier, assignments, staged, _same("t", "s", key)
-        )
-        self._expect(target, self._conn.execute(statement).rowcount, count, "update")
+        if changed:
+            done = self._run(
+                ("update", target.oid, columns, key, source.signature),
+                lambda: _update(target, source, changed, key),
+                source,
+            )
+            self._expect(target, done, count, "update")
 
-    def _delete(self, target: Target, staged: sql.Identifier, key: tuple[str, ...], count: int) -> None:
-        statement = sql.SQL("delete from {} t using {} s where {}").format(
-            target.identifier, staged, _same("t", "s", key)
-        )
-        self._expect(target, self._conn.execute(statement).rowcount, count, "delete")
+    # --- tables with more constraints, and rows that move -------------------------------------------------------------
 
     def _replace(self, target: Target, changes: TableChanges) -> None:
-        key, count = changes.key, changes.delete_count + changes.update_count
-        extra = [column for column in target.columns if column not in changes.columns]
-        count += sum(partial.count for partial in changes.partials) if not changes.moved else 0
-        if not changes.delete_count and not changes.update_count and not changes.partials:
+        key, columns = changes.key, changes.columns
+        if not changes.replaced:
             return
-        keys = self._stage(target, key, changes.deletes + changes.update_keys)
-        gone = self._empty(target, tuple(target.columns), role="gone")
-        columns = sql.SQL(", ").join(map(sql.Identifier, target.columns))
-        returned = sql.SQL(", ").join(sql.Identifier("t", column) for column in target.columns)
-        statement = sql.SQL(
-            "with d as (delete from {} t using {} s where {} returning {}) insert into {} ({}) select * from d"
-        ).format(target.identifier, keys, _same("t", "s", key), returned, gone, columns)
-        done = self._conn.execute(statement).rowcount
-        if not changes.moved:
-            self._expect(target, done, count, "update or delete")
-        if changes.update_count:
-            staged = self._stage(target, changes.columns, changes.updates)
-            self._insert(target, staged, gone, changes.columns, tuple(extra), key, key, changes.update_count)
+        extra = tuple(column for column in target.columns if column not in columns)
+        gone = self._delete_replaced(target, changes, keep=bool(extra or changes.partials))
+        if changes.updates:
+            if extra:
+                source = self._source(target, columns, changes.updates)
+                self._insert_with(target, source, gone, columns, extra, key, key, len(changes.updates))
+            else:
+                self._insert(target, columns, changes.updates)
         sources = tuple(SOURCE_PREFIX + column for column in key)
         for partial in changes.partials:
-            staged = self._stage(target, changes.columns, partial.rows, sources=key)
-            present = tuple(column for column in changes.columns if column not in partial.missing)
-            self._insert(target, staged, gone, present, (*partial.missing, *extra), key, sources, partial.count)
+            present = tuple(column for column in columns if column not in partial.missing)
+            source = self._source(target, columns, partial.rows, sources=key)
+            self._insert_with(
+                target, source, gone, present, (*partial.missing, *extra), key, sources, len(partial.rows)
+            )
 
-    def _insert(
+    def _delete_replaced(self, target: Target, changes: TableChanges, *, keep: bool) -> sql.Identifier:
+        """Delete all that goes or is replaced; with `keep` into a table from which unsent values are taken."""
+        key = changes.key
+        source = self._source(target, key, changes.replaced)
+        gone = sql.Identifier("pg_temp", "stretto_none")
+        delete = _delete(target, source, key)
+        if keep:
+            gone = self._empty(target, tuple(target.columns), role="gone")
+            returned = sql.SQL(", ").join(sql.Identifier("t", column) for column in target.columns)
+            names = sql.SQL(", ").join(map(sql.Identifier, target.columns))
+            delete = sql.SQL("with d as ({} returning {}) insert into {} ({}) select * from d").format(
+                delete, returned, gone, names
+            )
+        done = self._run(("replace", target.oid, key, keep, source.signature), lambda: delete, source)
+        self._expect(target, done, len(changes.replaced), "update or delete")
+        return gone
+
+    def _insert(self, target: Target, columns: tuple[str, ...], rows: Rows) -> None:
+        if rows.chunks is not None:
+            self._copy(target.plain, columns, rows.chunks)
+            return
+        source = self._source(target, columns, rows)
+        self._run(
+            ("insert", target.oid, columns, source.signature),
+            lambda: _insert(target, columns, [source.columns[column] for column in columns], source.item),
+            source,
+        )
+
+    def _insert_with(
         self,
         target: Target,
-        staged: sql.Identifier,
+        source: Source,
         gone: sql.Identifier,
         given: tuple[str, ...],
         kept: tuple[str, ...],
@@ -151,54 +163,62 @@ class Applier:
         sources: tuple[str, ...],
         count: int,
     ) -> None:
-        columns = sql.SQL(", ").join(map(sql.Identifier, given + kept))
-        values = sql.SQL(", ").join(
-            [sql.Identifier("s", column) for column in given] + [sql.Identifier("g", column) for column in kept]
+        """Insert rows whose `kept` columns come from the rows that are gone, found by their key in `sources`."""
+        on = sql.SQL(" and ").join(
+            sql.SQL("{} = {}").format(sql.Identifier("g", column), source.columns[name])
+            for column, name in zip(key, sources, strict=True)
         )
-        old: sql.Composable = sql.SQL("")
-        if kept:
-            on = sql.SQL(" and ").join(
-                sql.SQL("{} = {}").format(sql.Identifier("g", column), sql.Identifier("s", source))
-                for column, source in zip(key, sources, strict=True)
-            )
-            old = sql.SQL(" join {} g on {}").format(gone, on)
-        statement = sql.SQL("insert into {} ({}) overriding system value select {} from {} s{}").format(
-            target.plain, columns, values, staged, old
-        )
-        self._expect(target, self._conn.execute(statement).rowcount, count, "move or update")
+        values = [source.columns[column] for column in given] + [sql.Identifier("g", column) for column in kept]
+        item = sql.SQL("{} join {} g on {}").format(source.item, gone, on)
+        done = self._run(None, lambda: _insert(target, given + kept, values, item), source)
+        self._expect(target, done, count, "move or update")
 
-    def _keyless(self, target: Target, changes: TableChanges) -> None:
-        if not changes.removed_count:
+    # --- tables without key -------------------------------------------------------------------------------------------
+
+    def _remove_copies(self, target: Target, changes: TableChanges) -> None:
+        if not changes.removed:
             return
-        staged = self._stage(target, changes.columns, changes.removed, counted=True)
-        row = _row_text(changes.columns, "t")
-        statement = sql.SQL(
-            "delete from {table} t using (select ctid, tableoid, row_number() over (partition by {row}) as n, {row} as r"
-            " from {table} t) have, (select {staged_row} as r, {count} as n from {staged} s) s"
-            " where t.ctid = have.ctid and t.tableoid = have.tableoid and have.r = s.r and have.n <= s.n"
-        ).format(
-            table=target.identifier,
-            row=row,
-            staged_row=_row_text(changes.columns, "s"),
-            count=sql.Identifier("s", COUNT_COLUMN),
-            staged=staged,
-        )
-        self._expect(target, self._conn.execute(statement).rowcount, changes.removed_count, "delete")
+        source = self._source(target, changes.columns, changes.removed, counted=True)
 
-    def _stage(
+        def statement() -> sql.Composable:
+            mine = _row_text([sql.Identifier("t", column) for column in changes.columns])
+            return sql.SQL(
+                "delete from {table} t using (select ctid, tableoid, row_number() over (partition by {mine}) as n,"
+                " {mine} as r from {table} t) have, (select {theirs} as r, {count} as n from {item}) s"
+                " where t.ctid = have.ctid and t.tableoid = have.tableoid and have.r = s.r and have.n <= s.n"
+            ).format(
+                table=target.identifier,
+                mine=mine,
+                theirs=_row_text([source.columns[column] for column in changes.columns]),
+                count=source.columns[COUNT_COLUMN],
+                item=source.item,
+            )
+
+        done = self._run(("remove", target.oid, changes.columns, source.signature), statement, source)
+        self._expect(target, done, sum(row[-1] for row in changes.removed.values), "delete")
+
+    # --- sources of rows ----------------------------------------------------------------------------------------------
+
+    def _source(
         self,
         target: Target,
         columns: tuple[str, ...],
-        rows: Chunks,
+        rows: Rows,
         *,
         sources: tuple[str, ...] = (),
         counted: bool = False,
-    ) -> sql.Identifier:
+    ) -> Source:
+        """The rows as a FROM item: the statement's JSON parameter, or a staging table that they are copied into."""
+        types = [(column, target.columns[column]) for column in columns]
+        types += [(SOURCE_PREFIX + column, target.columns[column]) for column in sources]
+        types += [(COUNT_COLUMN, "bigint")] if counted else []
+        if rows.chunks is None:
+            return _parameter(types, rows.values, (columns, sources, counted))
         staged = self._empty(target, columns, sources=sources, counted=counted)
-        names = columns + tuple(SOURCE_PREFIX + column for column in sources) + ((COUNT_COLUMN,) if counted else ())
-        self._copy(staged, names, rows)
+        self._copy(staged, tuple(name for name, _ in types), rows.chunks)
         failpoint("follower.after_staging")
-        return staged
+        named = {name: sql.Identifier("s", name) for name, _ in types}
+        return Source(sql.SQL("{} s").format(staged), named, [], (staged.as_string(), columns, sources, counted))
 
     def _empty(
         self,
@@ -216,6 +236,7 @@ class Applier:
             self._conn.execute(sql.SQL("delete from {}").format(staged))
             return staged
         staged = sql.Identifier("pg_temp", f"stretto_{len(self._staging)}")
+        self._conn.execute(sql.SQL("drop table if exists {}").format(staged))
         parts = [sql.Identifier(column) for column in columns] + [
             sql.SQL("{} as {}").format(sql.Identifier(column), sql.Identifier(SOURCE_PREFIX + column))
             for column in sources
@@ -236,6 +257,15 @@ class Applier:
             for chunk in rows:
                 copy.write(chunk)
 
+    def _run(self, place: tuple[Any, ...] | None, make: Callable[[], sql.Composable], source: Source) -> int:
+        """Execute a statement, whose text is made once; return how many rows it touched."""
+        text = self._statements.get(place) if place is not None else None
+        if text is None:
+            text = make().as_bytes(self._conn)
+            if place is not None:
+                self._statements[place] = text
+        return self._cursor.execute(text, source.parameters or None, prepare=bool(place)).rowcount
+
     def _expect(self, target: Target, found: int, expected: int, verb: str) -> None:
         if found != expected:
             raise Divergence(
@@ -245,11 +275,46 @@ class Applier:
             )
 
 
-def _same(left: str, right: str, key: tuple[str, ...]) -> sql.Composable:
-    return sql.SQL(" and ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, column), sql.Identifier(right, column)) for column in key
+def _parameter(types: list[tuple[str, str]], rows: list[Row], signature: tuple[Any, ...]) -> Source:
+    """Rows as the JSON parameter $1: every value comes out as text, and the cast reads it as the type's input does."""
+    names = [f"c{i}" for i in range(len(types))]
+    item = sql.SQL("json_to_recordset($1::json) as s({})").format(
+        sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
+    )
+    columns = {
+        column: sql.SQL("{}::{}").format(sql.Identifier("s", name), sql.SQL(type_name))
+        for name, (column, type_name) in zip(names, types, strict=True)
+    }
+    objects = [dict(zip(names, row, strict=True)) for row in rows]
+    return Source(item, columns, [msgspec.json.encode(objects).decode()], ("parameter", *signature))
+
+
+def _delete(target: Target, source: Source, key: tuple[str, ...]) -> sql.Composable:
+    return sql.SQL("delete from {} t using {} where {}").format(target.identifier, source.item, _same(source, key))
+
+
+def _update(target: Target, source: Source, changed: list[str], key: tuple[str, ...]) -> sql.Composable:
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(column), source.columns[column]) for column in changed
+    )
+    return sql.SQL("update {} t set {} from {} where {}").format(
+        target.identifier, assignments, source.item, _same(source, key)
     )
 
 
-def _row_text(columns: tuple[str, ...], alias: str) -> sql.Composable:
-    return sql.SQL("row({})::text").format(sql.SQL(", ").join(sql.Identifier(alias, column) for column in columns))
+def _insert(
+    target: Target, columns: tuple[str, ...], values: list[sql.Composable], item: sql.Composable
+) -> sql.Composable:
+    return sql.SQL("insert into {} ({}) overriding system value select {} from {}").format(
+        target.plain, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(values), item
+    )
+
+
+def _same(source: Source, key: tuple[str, ...]) -> sql.Composable:
+    return sql.SQL(" and ").join(
+        sql.SQL("{} = {}").format(sql.Identifier("t", column), source.columns[column]) for column in key
+    )
+
+
+def _row_text(columns: list[sql.Composable]) -> sql.Composable:
+    return sql.SQL("row({})::text").format(sql.SQL(", ").join(columns))

@@ -138,8 +138,8 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def copy_cell(value: Any) -> str:
-    """One value in COPY's text format; a value that was not sent is written as null and never read."""
-    if value is None or value is UNCHANGED_VALUE:
+    """One value in COPY's text format."""
+    if value is None:
         return "\\N"
     text = text_of(value)
     assert text is not None, "only None has no text"

@@ -6,14 +6,13 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from stretto_connectors.postgres.apply import Partial, TableChanges
+from stretto_connectors.postgres.changes import Partial, Rows, TableChanges
 from stretto_connectors.postgres.targets import Target, missing_columns
 from stretto_consumers.follower.accounting import Batch, Partition
-from stretto_consumers.follower.collapse import KeyedNet, KeylessNet, copy_cell, copy_text
+from stretto_consumers.follower.collapse import KeyedNet, KeylessNet, copy_text
 from stretto_consumers.follower.decode import (
     UNCHANGED_VALUE,
     Change,
@@ -27,6 +26,9 @@ from stretto_consumers.follower.decode import (
 from stretto_consumers.follower.waiting import Waiting
 from stretto_schemas.errors import Divergence
 from stretto_schemas.frontier import Barrier
+
+FEW = 500
+"""Up to this many rows travel inside their statement: a COPY costs two more round trips and a staging table."""
 
 
 @dataclass(slots=True)
@@ -214,39 +216,45 @@ def _keyed_changes(net: KeyedNet, columns: tuple[str, ...], reader: TopicReader)
         else:
             inserts.append(row)
     changes = TableChanges(columns, reader.key)
-    changes.inserts, changes.insert_count = copy_text(inserts, len(columns)), len(inserts)
-    changes.updates, changes.update_count = copy_text(updates, len(columns)), len(updates)
-    changes.deletes, changes.delete_count = _key_rows(deletes, reader), len(deletes)
+    changes.inserts = _rows(inserts, len(columns))
+    changes.updates = _rows(updates, len(columns))
+    changes.deletes = _keys(deletes, reader)
     changes.moved = any(source != key for key, source in partial.items())
     if changes.moved or reader.target.restricted_beside(reader.key):
-        touched = [key for key, (existed, row) in net.entries.items() if existed and row is not None]
-        changes.update_keys = _key_rows(touched, reader)
+        changes.replaced = _keys([key for key, (existed, _) in net.entries.items() if existed], reader)
     for missing, rows in partials.items():
         names = tuple(columns[i] for i in missing)
-        text = [_line((*row, *key_columns(source, reader.topic).values())) for row, source in rows]
-        changes.partials.append(Partial(names, text, len(rows)))
+        whole = [
+            (
+                *(None if cell is UNCHANGED_VALUE else cell for cell in row),
+                *key_columns(source, reader.topic).values(),
+            )
+            for row, source in rows
+        ]
+        changes.partials.append(Partial(names, _rows(whole, len(columns) + len(reader.key))))
     return changes
 
 
 def _keyless_changes(net: KeylessNet, columns: tuple[str, ...]) -> TableChanges:
     changes = TableChanges(columns, ())
     added: list[Row] = []
+    removed: list[Row] = []
     for row, count in net.rows():
         if count > 0:
             added += [row] * count
         else:
-            changes.removed.append(_line((*row, -count)))
-            changes.removed_count -= count
-    changes.inserts, changes.insert_count = copy_text(added, len(columns)), len(added)
+            removed.append((*row, -count))
+    changes.inserts = _rows(added, len(columns))
+    changes.removed = _rows(removed, len(columns) + 1)
     return changes
 
 
-def _key_rows(keys: list[bytes], reader: TopicReader) -> list[bytes]:
-    return [_line(tuple(key_columns(key, reader.topic).values())) for key in keys]
+def _keys(keys: list[bytes], reader: TopicReader) -> Rows:
+    return _rows([tuple(key_columns(key, reader.topic).values()) for key in keys], len(reader.key))
 
 
-def _line(row: tuple[Any, ...]) -> bytes:
-    return ("\t".join([copy_cell(cell) for cell in row]) + "\n").encode()
+def _rows(values: list[Row], columns: int) -> Rows:
+    return Rows(values, copy_text(values, columns) if len(values) > FEW else None)
 
 
 def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:
