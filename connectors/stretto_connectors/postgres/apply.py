@@ -17,10 +17,9 @@ from psycopg import sql
 
 from stretto_connectors.failpoints import failpoint
 from stretto_connectors.postgres.changes import Chunks, Row, Rows, TableChanges
+from stretto_connectors.postgres.connection import Connection
 from stretto_connectors.postgres.targets import Target
 from stretto_schemas.errors import Divergence
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 COUNT_COLUMN = "stretto count"
 """Staging column of keyless tables: how many copies of the row. No table's column is likely to have a space in it."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from typing import Any
 
-import psycopg
 from psycopg import sql
 
+from stretto_connectors.postgres.connection import Connection
 from stretto_schemas.errors import Fenced, UsageError
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.names import origin_name
 from stretto_schemas.position import Position, offsets_from_json, offsets_to_json
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

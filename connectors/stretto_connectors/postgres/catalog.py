@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
-
+from stretto_connectors.postgres.connection import Connection
 from stretto_schemas.tables import Column, kind_of
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 _COLUMNS = """
 with recursive base(oid, root) as (

@@ -13,6 +13,8 @@ from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
 
 log = logging.getLogger(__name__)
 
+Connection = psycopg.Connection[tuple[Any, ...]]
+
 SESSION = {
     "datestyle": "ISO",
     "intervalstyle": "postgres",
@@ -73,7 +75,7 @@ def where(dsn: SecretStr) -> str:
 
 def connect(
     dsn: SecretStr, password: SecretStr | None = None, *, application: str, autocommit: bool = True, **more: str
-) -> psycopg.Connection[tuple[Any, ...]]:
+) -> Connection:
     """Open a session. Raises Unreachable (a server that may come back) or SettingsError (a login that never works)."""
     text = connection_string(dsn, password, application=application, **more)
     try:

@@ -14,7 +14,6 @@ A crash anywhere repeats nothing and loses nothing: rows and position are one tr
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -33,9 +32,9 @@ from stretto_connectors.postgres.bookkeeping import (
     setup_origin,
     try_lock,
 )
-from stretto_connectors.postgres.connection import connect
+from stretto_connectors.postgres.connection import Connection, connect
 from stretto_consumers.follower.accounting import Batch
-from stretto_consumers.follower.large import parts
+from stretto_consumers.follower.ahead import Prepared, ReadAhead
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.prepare import Preparer
 from stretto_consumers.follower.progress import Progress
@@ -49,8 +48,6 @@ log = logging.getLogger(__name__)
 
 ELECTION_S = 0.5
 POLL_S = 0.5
-READ_AHEAD = 1
-"""Batches that are read while another one is applied."""
 
 
 class Session:
@@ -64,30 +61,19 @@ class Session:
         """The batch that is being applied, or was when the session ended."""
         self._closers: list[Callable[[], Any]] = []
         self._published_at = 0.0
-        self._stop_reading = threading.Event()
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop_reading.set()
         for close in reversed(self._closers):
             close()
 
     def open(self, stop: threading.Event) -> bool:
         """Step 1. Returns False when `stop` came first. Raises what is in the way."""
         settings, source = self._settings, self._settings.source.name
-        follower = settings.follower
-        conn = connect(
-            follower.dsn,
-            follower.password,
-            application=f"stretto-apply-{source}",
-            session_replication_role="replica",
-            synchronous_commit="local",
-        )
-        self._closers.append(conn.close)
+        conn = self._connect("apply", session_replication_role="replica", synchronous_commit="local")
         conn.execute("set client_connection_check_interval = '1s'")
-        conn.execute("set search_path = pg_catalog, public")
         if read_position(conn, source) is None:
             raise UsageError(
                 f"this database does not follow source {source!r}",
@@ -107,75 +93,67 @@ class Session:
         self._tables = Tables(settings, conn)
         self._tables.learn()
         self._applier = Applier(conn)
-        self._reader = LogReader(settings, position, self._careful_until)
+        self._preparer = Preparer(self._tables.of_topic)
+        reader = LogReader(settings, position, self._careful_until)
+        self._ahead = ReadAhead(settings, reader, self._connect("catalog"), self._progress)
+        self._closers.append(self._ahead.close)
         self._producer = confluent_kafka.Producer(
             {**client_options(settings.kafka, "stretto-position"), "enable.idempotence": True, "linger.ms": 0}
         )
-        self._progress.opened(position, self._reader.accounting)
+        self._progress.opened(position, reader.accounting)
         self._publish(position)
         log.info("applying source %s, term %d", source, position.term)
         return True
 
+    def _connect(self, purpose: str, **session: Any) -> Connection:
+        follower = self._settings.follower
+        name = f"stretto-{purpose}-{self._settings.source.name}"
+        conn = connect(follower.dsn, follower.password, application=name, **session)
+        self._closers.append(conn.close)
+        conn.execute("set search_path = pg_catalog, public")
+        return conn
+
     def run(self, stop: threading.Event) -> None:
         """Steps 2 to 4, until `stop`. Raises what ends the session."""
-        batches: queue.Queue[Batch | BaseException] = queue.Queue(READ_AHEAD)
-        thread = threading.Thread(target=self._read, args=(batches,), name="reader", daemon=True)
-        thread.start()
-        self._closers.append(lambda: _drain(thread, batches, self._reader))
-        preparer = Preparer(self._tables.of_topic)
+        self._ahead.start()
         while not stop.is_set():
-            try:
-                batch = batches.get(timeout=POLL_S)
-            except queue.Empty:
+            prepared = self._ahead.get(POLL_S)
+            if prepared is None:
                 self._publish_when_due()
-                continue
-            if isinstance(batch, BaseException):
-                raise batch
-            self._apply(batch, preparer, batches)
+            else:
+                self._apply(prepared)
 
-    def _read(self, batches: queue.Queue[Batch | BaseException]) -> None:
-        """Step 2, in its own thread: it ends at the first error, which the other thread raises."""
-        try:
-            while not self._stop_reading.is_set():
-                batch = self._reader.poll(POLL_S)
-                self._reader.commit_group()
-                if batch is None:
-                    continue
-                self._progress.read(batch)
-                for part in parts(batch, self._reader.accounting, self._settings.follower.batch_rows):
-                    batches.put(part)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
-            batches.put(error)
-
-    def _apply(self, batch: Batch, preparer: Preparer, batches: queue.Queue[Batch | BaseException]) -> None:
+    def _apply(self, prepared: Prepared) -> None:
         """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""
         begun = time.monotonic()
-        self.batch = batch
+        self.batch = batch = prepared.batch
         conn = self._conn
         with conn.transaction():
             mark_transaction(conn, batch.position.end_lsn, batch.position.commit_ts_us)
-            self._write(batch, preparer)
+            self._write(prepared)
             while batch.more:
-                part = batches.get()
-                if isinstance(part, BaseException):
-                    raise part
-                batch = part
-                self._write(batch, preparer)
+                part = self._ahead.get(POLL_S)
+                if part is not None:
+                    batch = part.batch
+                    self._write(part)
             failpoint("follower.after_sql")
             advance_position(conn, batch.position)
             failpoint("follower.after_position")
         failpoint("follower.after_commit")
+        if prepared.steps is None:
+            self._ahead.applied()
         self._position = batch.position
         self._progress.applied(batch, time.monotonic() - begun)
         self._publish(batch.position)  # step 4
         failpoint("follower.after_publish")
 
-    def _write(self, batch: Batch, preparer: Preparer) -> None:
-        for step in preparer.steps(batch):
+    def _write(self, prepared: Prepared) -> None:
+        steps = self._preparer.steps(prepared.batch) if prepared.steps is None else iter(prepared.steps)
+        for step in steps:
             for topic, changes in step.changes:
                 self._applier.apply(self._tables.of_topic(topic), changes)
             if step.barrier is not None and self._tables.apply_barrier(step.barrier):
-                preparer.forget()
+                self._preparer.forget()
                 self._applier.forget()
 
     def _publish_when_due(self) -> None:
@@ -200,13 +178,3 @@ class Session:
         self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
         self._producer.poll(0)
         self._published_at = time.monotonic()
-
-
-def _drain(thread: threading.Thread, batches: queue.Queue[Batch | BaseException], reader: LogReader) -> None:
-    """End the reading thread, which may wait to hand over a batch, then leave the log."""
-    while thread.is_alive():
-        try:
-            batches.get_nowait()
-        except queue.Empty:
-            thread.join(0.05)
-    reader.close()

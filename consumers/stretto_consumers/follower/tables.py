@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
 from psycopg import sql
 
+from stretto_connectors.postgres.connection import Connection
 from stretto_connectors.postgres.targets import Target, find_target, missing_table
 from stretto_schemas.errors import Unsupported
 from stretto_schemas.frontier import Barrier, SchemaChange, Truncate
 from stretto_schemas.names import table_topic
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import Column, Table
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class Tables:
