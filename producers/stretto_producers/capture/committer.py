@@ -82,5 +82,5 @@ class Committer:
                 self._result = Written(work, offsets, time.monotonic() - begun)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
                 self._result = error
+            os.eventfd_write(self.fd, 1)  # first: `take()` reads it once `_done` is set
             self._done.set()
-            os.eventfd_write(self.fd, 1)
