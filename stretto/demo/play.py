@@ -23,10 +23,10 @@ from rich.console import Console
 
 from stretto.demo import prepare, traces
 from stretto.demo.compare import compare, differences
-from stretto.demo.load import Progress, Writer
+from stretto.demo.load import Writer
 from stretto.demo.pgbench import Pgbench
 from stretto.demo.reporter import Reporter, reporter
-from stretto.demo.scene import Event, LoadCounts, Scene
+from stretto.demo.scene import Kind, LoadCounts, Scene
 from stretto.demo.stage import Stage
 from stretto.demo.summary import Lags, Summary
 from stretto.demo.watch import EVERY_S, Watch
@@ -161,13 +161,17 @@ class _Director:
                 self._pass(0.5 + 0.37 * attempt)
 
     def _kill_capture_once(self) -> traces.LogTraces:
-        before = self._kill(
-            self._stage.capture,
-            lambda: traces.newest_sequence(self._stage.settings),
-            "the leader's WAL keeps what Kafka does not have yet",
-        )
+        settings, capture = self._stage.settings, self._stage.capture
+
+        def strike() -> int:
+            before = traces.newest_sequence(settings)
+            with traces.open_transaction(settings):
+                capture.kill()
+            return before
+
+        before = self._kill(capture, strike, "the leader's WAL keeps what Kafka does not have yet")
         found = self._meanwhile(lambda: self._log_traces(before))
-        self._back(self._stage.capture)
+        self._back(capture)
         return found
 
     def kill_follower(self) -> None:
@@ -184,15 +188,17 @@ class _Director:
                     self._pass(0.5)
 
     def _kill_follower_once(self, conn: psycopg.Connection[Any]) -> str:
-        term = self.watch.last.term
-        applying = self._kill(
-            self._stage.follower,
-            lambda: traces.find_apply(conn),
-            "Kafka keeps what the follower has not applied",
-        )
+        term, follower = self.watch.last.term, self._stage.follower
+
+        def strike() -> tuple[int, str] | None:
+            applying = traces.find_apply(conn)
+            follower.kill()
+            return applying
+
+        applying = self._kill(follower, strike, "Kafka keeps what the follower has not applied")
         fate = self._meanwhile(lambda: _fate(conn, applying))
         self._until(lambda: self.watch.last.term > term, BACK_S, "a new term")
-        self._back(self._stage.follower)
+        self._back(follower)
         return fate
 
     def finish(self) -> tuple[float, float]:
@@ -224,15 +230,9 @@ class _Director:
     def _workers(self) -> tuple[Worker, Worker]:
         return self._stage.capture, self._stage.follower
 
-    def _kill(self, worker: Worker, look: Callable[[], T], act: str) -> T:
-        """Look once more, kill it at once, leave it dead for a while, start it again. Returns what was looked at."""
+    def _kill(self, worker: Worker, strike: Callable[[], T], act: str) -> T:
+        """Kill it by `strike`, leave it dead for a while, start it again. Returns what `strike` saw."""
         pid = worker.pid
-
-        def strike() -> T:
-            seen = look()
-            worker.kill()
-            return seen
-
         seen = self._meanwhile(strike)
         self._event("killed", f"SIGKILL to {worker.name} (pid {pid}) in the middle of the load")
         self.scene.act = f"{worker.name} is dead: {act}"
@@ -256,7 +256,7 @@ class _Director:
             time.sleep(0.2)
         return found
 
-    def _event(self, kind: Any, text: str) -> None:
+    def _event(self, kind: Kind, text: str) -> None:
         self._screen.event(self.scene.happened(kind, text))
 
     def _counts(self) -> LoadCounts:
@@ -325,6 +325,3 @@ def _told(found: traces.LogTraces) -> str:
     if found.void:
         parts.append(f"{found.void:,} rows without a frontier are void")
     return "; ".join(parts)
-
-
-__all__ = ["Event", "Options", "Progress", "play"]

@@ -34,7 +34,7 @@ class _Lines:
 
     def draw(self, scene: Scene) -> None:
         now = time.monotonic()
-        if now - self._said < LINE_EVERY_S:
+        if scene.began is None or now - self._said < LINE_EVERY_S:
             return
         self._said = now
         per_second, total = rates(scene.looks), scene.looks[-1].total

@@ -154,9 +154,11 @@ def _load(scene: Scene) -> RenderableType:
     writer = counts.writer
     aside = f"transactions: pgbench {counts.pgbench_transactions:,}, writer {writer.transactions:,}"
     grid.add_row(Text("load", style="dim"), f"{counts.rows:,} rows", f"{counts.transactions:,} {aside}")
-    grid.add_row(Text("Kafka", style="dim"), f"{look.logged.rows:,} rows", f"{look.logged.transactions:,} transactions")
     grid.add_row(
-        Text("follower", style="dim"), f"{look.applied_rows:,} rows", f"{look.applied_transactions:,} transactions"
+        Text("Kafka", style="dim"), f"{look.logged.rows:,} records", f"{look.logged.transactions:,} transactions"
+    )
+    grid.add_row(
+        Text("follower", style="dim"), f"{look.applied_rows:,} records", f"{look.applied_transactions:,} transactions"
     )
     return grid
 

@@ -92,8 +92,12 @@ def _facts(summary: Summary) -> RenderableType:
         f"{counts.transactions:,} transactions, {counts.rows:,} rows in {summary.load_s:.0f} s,"
         f" onto {summary.first_rows:,} rows that were there before",
     )
-    grid.add_row("Kafka", f"{last.logged.transactions:,} transactions, {last.logged.rows:,} rows, cascades included")
-    grid.add_row("follower", f"{last.applied_transactions:,} transactions, {last.applied_rows:,} rows applied")
+    grid.add_row(
+        "Kafka",
+        f"{last.logged.transactions:,} transactions (those that changed rows), {last.logged.rows:,} records"
+        " (cascades and tombstones too)",
+    )
+    grid.add_row("follower", f"{last.applied_transactions:,} transactions, {last.applied_rows:,} records applied")
     grid.add_row("median lag", _lag(lags.median))
     grid.add_row("peak lag", _lag(lags.peak))
     for number, event in enumerate(summary.killed):

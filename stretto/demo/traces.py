@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -12,10 +13,10 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stretto_connectors.kafka.client import explain
-from stretto_connectors.kafka.reader import TIMEOUT_S, consumer_options, decode, find_frontier, read_range
+from stretto_connectors.kafka.reader import TIMEOUT_S, consumer_options, decode, find_frontier, read_range, watermarks
 from stretto_schemas import names
 from stretto_schemas.errors import Unreachable
-from stretto_schemas.frontier import Frontier
+from stretto_schemas.frontier import Frontier, Open
 from stretto_schemas.settings import KafkaSettings, Settings
 
 Place = tuple[str, int]
@@ -44,6 +45,26 @@ def newest_sequence(settings: Settings) -> int:
     """The number of the newest frontier in the log."""
     found = find_frontier(settings.kafka, names.transactions_topic(settings.prefix, settings.source.name))
     return found[0].sequence if found else -1
+
+
+@contextmanager
+def open_transaction(settings: Settings) -> Iterator[bool]:
+    """Wait up to `FIND_S` for capture to open a Kafka transaction, and give control at once: it is open now, or was a
+    moment ago. False when none came."""
+    kafka, topic = settings.kafka, names.transactions_topic(settings.prefix, settings.source.name)
+    consumer = confluent_kafka.Consumer(
+        {**consumer_options(kafka, "stretto-demo-open"), "isolation.level": "read_uncommitted"}
+    )
+    try:
+        consumer.assign([TopicPartition(topic, 0, watermarks(kafka, topic)[1])])
+        deadline, opened = time.monotonic() + FIND_S, False
+        while not opened and time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                opened = isinstance(decode(message.value(), topic, message.offset() or 0), Open)
+        yield opened
+    finally:
+        consumer.close()
 
 
 def read_log_traces(settings: Settings, after: int) -> LogTraces | None:

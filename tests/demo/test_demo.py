@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stretto.embedded import places
+
+DEADLINE_S = 180.0
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with places.scratch_dir("stretto-test-demo-") as folder:
+        yield folder
+
+
+@contextmanager
+def demo(data: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, its output in a pipe. At the end it is asked to stop."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stretto", "demo", "--data", str(data), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE_S)
+
+
+def lines_until(process: subprocess.Popen[str], part: str) -> list[str]:
+    """What it prints, up to a line with this in it."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if part in line:
+            return lines
+    raise AssertionError(f"it ended without saying {part!r}:\n{''.join(lines)}")
+
+
+def processes_on(data: Path) -> list[psutil.Process]:
+    """Servers and processes of a demo: its folder stands in their command lines."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(data) in part for part in process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_both_processes_are_killed_under_load_and_the_databases_end_equal(folder: Path) -> None:
+    data = folder / "data"
+    with demo(data, "--seconds", "12", "--rate", "100") as process:
+        printed, _ = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, printed
+    assert re.search(r"SIGKILL to capture \(pid \d+\)", printed)
+    assert re.search(r"SIGKILL to follower \(pid \d+\)", printed)
+    assert re.search(r"seen in Kafka: a transaction with \d+ records was open, and is aborted", printed) or re.search(
+        r"seen in Kafka: .* rows without a frontier are void", printed
+    )
+    summary = printed[printed.index("Comparing leader and follower") :]
+    for table in ("wide", "keyless", "Größe", "pgbench_accounts", 'Lager 1.a"b.c'):
+        assert re.search(rf"^{re.escape(table)} +[\d,]+ +[\d,]+ +equal$", summary, re.MULTILINE), table
+    for line in ("load", "Kafka", "follower", "median lag", "peak lag", "killed", "caught up"):
+        assert re.search(rf"^{line} ", summary, re.MULTILINE), line
+    assert re.search(r"^databases +equal: 19 tables, [\d,]+ rows", summary, re.MULTILINE)
+    logged = re.search(r"^Kafka +([\d,]+) transactions .*, ([\d,]+) records", summary, re.MULTILINE)
+    applied = re.search(r"^follower +([\d,]+) transactions, ([\d,]+) records", summary, re.MULTILINE)
+    assert logged is not None
+    assert applied is not None
+    assert applied.groups() == logged.groups()
+    assert not data.exists()
+    assert processes_on(data) == []
+
+
+def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
+    data = folder / "data"
+    with demo(data) as process:
+        lines_until(process, "rows/s: load")
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert not data.exists()
+    assert processes_on(data) == []
+
+
+def test_a_process_that_ends_by_itself_is_shown_with_its_last_lines(folder: Path) -> None:
+    data = folder / "data"
+    with demo(data, "--keep") as process:
+        lines_until(process, "rows/s: load")
+        deadline = time.monotonic() + DEADLINE_S
+        while not (followers := [each for each in processes_on(data) if "follower" in each.cmdline()]):
+            assert time.monotonic() < deadline
+        followers[0].terminate()
+        rest, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert "error: follower ended with exit code 0, and nobody had asked it to; its last lines:" in rest
+    assert "SIGTERM: stopping" in rest
+    assert processes_on(data) == []
+    assert (data / "follower.log").exists()
+
+
+def test_a_folder_that_holds_something_is_refused(folder: Path) -> None:
+    (folder / "mine").write_text("")
+    with demo(folder) as process:
+        printed, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 2
+    assert f"{folder} is not empty" in printed
+    assert (folder / "mine").exists()
