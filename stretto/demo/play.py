@@ -157,7 +157,7 @@ class _Director:
                 self._event("seen", f"seen in Kafka: {_told(found)}")
                 return
             if attempt < TRIES:
-                self._event("note", "it hit a moment between two Kafka transactions, nothing to abort: once more")
+                self._event("note", "no Kafka transaction was open just then: once more")
                 self._pass(0.5 + 0.37 * attempt)
 
     def _kill_capture_once(self) -> traces.LogTraces:
@@ -184,7 +184,7 @@ class _Director:
                     self._event("seen", "seen on the follower: PostgreSQL rolled back its open transaction")
                     return
                 if attempt < TRIES:
-                    self._event("note", "it hit a moment between two transactions, nothing to roll back: once more")
+                    self._event("note", "no transaction was open on the follower just then: once more")
                     self._pass(0.5)
 
     def _kill_follower_once(self, conn: psycopg.Connection[Any]) -> str:
@@ -321,7 +321,11 @@ def _fate(conn: psycopg.Connection[Any], applying: tuple[int, str] | None) -> st
 def _told(found: traces.LogTraces) -> str:
     parts = []
     if found.aborted:
-        parts.append(f"a transaction with {found.aborted:,} records was open, and is aborted")
+        parts.append(f"an open transaction, {_many(found.aborted, 'record')}, was aborted")
     if found.void:
-        parts.append(f"{found.void:,} rows without a frontier are void")
+        parts.append(f"{_many(found.void, 'row')} that no frontier counts, void")
     return "; ".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
