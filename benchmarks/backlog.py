@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import confluent_kafka
 import psycopg
 from confluent_kafka import TopicPartition
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.servers import Pair, Servers, cpu_seconds, pair, peak_rss_mb, run, running, wait_until
 from stretto.progress import Lines
@@ -21,9 +23,51 @@ from stretto_consumers.follower.bootstrap import add_follower
 from stretto_producers.source.init import init
 from stretto_schemas import names
 from stretto_schemas.frontier import Frontier, decode_record
+from stretto_schemas.lsn import parse_lsn
 
-RECVLOGICAL_SLOT = "{name}_recvlogical"
-NATIVE_SLOT = "{name}_native"
+EVENTS = (Path(__file__).parent / "load.sql").read_text()
+"""Schema of the events table and the procedures that fill it."""
+
+ROWS = 50
+"""Changes in a transaction of the events backlogs."""
+
+PGBENCH_SCALE = 10
+PGBENCH_TABLES = ("pgbench_accounts", "pgbench_branches", "pgbench_history", "pgbench_tellers")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is written: rows changed, and the tables they are in."""
+
+    kind: str
+    transactions: int
+    rows: int
+    tables: tuple[str, ...]
+    last: str
+    """One more transaction at the end: who has passed the place before it has everything."""
+
+    @classmethod
+    def events(cls, kind: str, transactions: int) -> Load:
+        """`insert`: all inserts; `mixed`: 60 % inserts, 30 % updates, 10 % deletes."""
+        return cls(
+            kind,
+            transactions,
+            transactions * ROWS,
+            ("events",),
+            "update events set account = 0 where id = (select max(id) from events)",
+        )
+
+    @classmethod
+    def one_transaction(cls, rows: int) -> Load:
+        """All rows inserted by one transaction."""
+        return cls("single", 1, rows, ("events",), "update events set account = 0 where id = 0")
+
+    @classmethod
+    def pgbench(cls, transactions: int) -> Load:
+        """pgbench's TPC-B: three updates and an insert a transaction."""
+        return cls(
+            "tpcb", transactions, transactions * 4, PGBENCH_TABLES, "update pgbench_branches set filler = 'last'"
+        )
 
 
 @dataclass(slots=True)
@@ -49,38 +93,67 @@ class Quiet(Lines):
 
 
 @contextmanager
-def backlog(box: Servers, schema: str, load: str, publication: str) -> Iterator[Pair]:
-    """A pair whose follower is copied and whose leader then wrote a backlog that nobody has read; one slot a reader."""
+def backlog(box: Servers, schema: str, load: Load) -> Iterator[Pair]:
+    """A pair whose follower is copied and whose leader then wrote a backlog nobody has read: one slot a reader."""
     with pair(box) as made:
         made.leader(schema)
+        if load.kind == "tpcb":
+            _pgbench(box, made, "-i", "-q", "-s", str(PGBENCH_SCALE))
+        made.leader("alter table pgbench_history replica identity full" if load.kind == "tpcb" else "select 1")
         init(made.settings, lambda _: None)
         add_follower(made.settings, progress=Quiet(), pg_bin=box.leader.bin_dir)
-        for slot in (RECVLOGICAL_SLOT, NATIVE_SLOT):
-            made.leader("select pg_create_logical_replication_slot(%s, 'pgoutput')", slot.format(name=made.name))
-        made.leader(f"create publication native for table {publication}")
-        made.leader("set synchronous_commit = off; " + load if load.startswith("call") is False else load)
+        made.leader(f"create publication native for table {', '.join(load.tables)}")
+        for slot in (f"{made.name}_recvlogical", f"{made.name}_native"):
+            made.leader("select pg_create_logical_replication_slot(%s, 'pgoutput')", slot)
+        _write(box, made, load)
+        [(made.before_last,)] = made.leader("select pg_current_wal_insert_lsn()::text")
+        made.leader(load.last)
         made.leader("checkpoint")
         yield made
 
 
-def drain_recvlogical(box: Servers, made: Pair, rows: int) -> Measured:
+def _write(box: Servers, made: Pair, load: Load) -> None:
+    if load.kind == "tpcb":
+        clients = 4
+        each = str(load.transactions // clients)
+        os.environ["PGOPTIONS"] = "-c synchronous_commit=off"
+        _pgbench(box, made, "-n", "-c", str(clients), "-j", "2", "-t", each, "-M", "prepared")
+        del os.environ["PGOPTIONS"]
+    else:
+        with psycopg.connect(made.leader_dsn, autocommit=True) as conn:
+            conn.execute("set synchronous_commit = off")
+            if load.kind == "single":
+                conn.execute("call change_insert(0, %s)", (load.rows,))
+            else:
+                conn.execute("call backlog(%s, %s, %s)", (load.kind, load.transactions, ROWS))
+
+
+def _pgbench(box: Servers, made: Pair, *arguments: str) -> None:
+    given = conninfo_to_dict(made.leader_dsn)
+    where = ["-h", str(given["host"]), "-p", str(given["port"]), "-U", str(given["user"])]
+    command = [str(box.leader.bin_dir / "pgbench"), *where, *arguments, str(given["dbname"])]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def drain_recvlogical(box: Servers, made: Pair, load: Load) -> Measured:
     """`pg_recvlogical` to /dev/null: from its start to its end."""
     [(end,)] = made.leader("select pg_current_wal_lsn()::text")
-    begun = time.monotonic()
     command = [str(box.leader.bin_dir / "pg_recvlogical"), "-d", made.leader_dsn, "--start", "-f", "/dev/null"]
-    command += ["--slot", RECVLOGICAL_SLOT.format(name=made.name), "-o", "proto_version=4", "-o", "publication_names=native"]
+    command += ["--slot", f"{made.name}_recvlogical", "-o", "proto_version=4", "-o", "publication_names=native"]
+    begun = time.monotonic()
     subprocess.run([*command, "--endpos", end], check=True)
-    return Measured(rows, time.monotonic() - begun)
+    return Measured(load.rows, time.monotonic() - begun)
 
 
-def drain_capture(made: Pair, rows: int) -> Measured:
-    """Capture, from its first frontier (written right after START_REPLICATION) to the frontier with the last row."""
+def drain_capture(made: Pair, load: Load) -> Measured:
+    """Capture: from its first frontier, written right after START_REPLICATION, to the one that has everything."""
+    before_last = parse_lsn(made.before_last)
     topic = names.transactions_topic(made.settings.prefix, made.settings.source.name)
     consumer = confluent_kafka.Consumer({**consumer_options(made.settings.kafka, "bench"), "fetch.wait.max.ms": 5})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    seen, begun, ended, cpu = 0, 0.0, 0.0, 0.0
+    reached, begun, ended, cpu = 0, 0.0, 0.0, 0.0
     with running(made, "capture") as process:
-        while seen < rows:
+        while reached <= before_last:
             message = consumer.poll(1.0)
             if message is None:
                 process.check()
@@ -90,74 +163,75 @@ def drain_capture(made: Pair, rows: int) -> Measured:
                 continue
             if not begun:
                 begun, cpu = time.monotonic(), cpu_seconds(process.pid)
-            seen += sum(record.counts) - _tombstones(record)
-            ended = time.monotonic()
-        measured = Measured(
-            rows, ended - begun, (cpu_seconds(process.pid) - cpu) / rows * 1e6, peak_rss_mb(process.pid)
-        )
+            reached = record.end_lsn
+            if record.transactions:
+                ended = time.monotonic()
+        used = cpu_seconds(process.pid) - cpu
+        measured = Measured(load.rows, ended - begun, used / load.rows * 1e6, peak_rss_mb(process.pid))
     consumer.close()
     return measured
 
 
-def _tombstones(record: Frontier) -> int:
-    """Deletes write two records: the last transaction's order counts changes only, so rows are counted by transactions."""
-    del record
-    return 0
-
-
-def follower_tables_equal(made: Pair, tables: tuple[str, ...]) -> bool:
-    """Leader and follower hold the same rows."""
-    query = " union all ".join(
-        f"select '{table}', count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) from {table} t" for table in tables
-    )
-    return made.leader(query) == made.follower(query)
-
-
-def drain_follower(made: Pair, rows: int) -> Measured:
-    """The follower process, the log being full: from its lock (a new term) to the position that has everything."""
-    [(end,)] = made.leader("select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %s", made.name)
+def drain_follower(made: Pair, load: Load) -> Measured:
+    """The follower process, the log being full: from its election (a new term) to the position that has everything."""
     with running(made, "follower") as process, psycopg.connect(made.follower_dsn, autocommit=True) as conn:
-        wait_until("term", lambda: conn.execute("select from stretto.position where term > 0").fetchone() is not None)
-        begun, cpu = time.monotonic(), cpu_seconds(process.pid)
+
+        def elected() -> bool:
+            process.check()
+            return conn.execute("select from stretto.position where term > 0").fetchone() is not None
 
         def done() -> bool:
             process.check()
-            query = "select from stretto.position where end_lsn >= %s::pg_lsn"
-            return conn.execute(query, (end,), prepare=True).fetchone() is not None
+            query = "select from stretto.position where end_lsn > %s::pg_lsn"
+            return conn.execute(query, (made.before_last,), prepare=True).fetchone() is not None
 
-        wait_until("applied", done)
-        seconds = time.monotonic() - begun
-        return Measured(rows, seconds, (cpu_seconds(process.pid) - cpu) / rows * 1e6, peak_rss_mb(process.pid))
+        wait_until("an election", elected)
+        begun, cpu = time.monotonic(), cpu_seconds(process.pid)
+        wait_until("the last transaction", done)
+        seconds, used = time.monotonic() - begun, cpu_seconds(process.pid) - cpu
+        measured = Measured(load.rows, seconds, used / load.rows * 1e6, peak_rss_mb(process.pid))
+    if fingerprint(made.leader_dsn, load) != fingerprint(made.follower_dsn, load):
+        raise RuntimeError("the follower differs from the leader")
+    return measured
 
 
-def drain_native(box: Servers, made: Pair, rows: int, schema: str, last: str) -> Measured:
-    """PostgreSQL's own subscription into a database beside the follower's; `last` is true there when all has come."""
-    name = f"{made.name}_n"
-    with psycopg.connect(box.follower.dsn, autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    dsn = made.follower_dsn.replace(f"dbname={made.name}", f"dbname={name}")
-    run(dsn, schema)
-    slot = NATIVE_SLOT.format(name=made.name)
-    run(
-        dsn,
-        f"create subscription {name} connection '{made.leader_dsn}' publication native"
-        f" with (create_slot = false, slot_name = {slot}, copy_data = false, enabled = false)",
+def fingerprint(dsn: str, load: Load) -> list[tuple[object, ...]]:
+    """Count and checksum of each table."""
+    query = " union all ".join(
+        f"select '{table}', count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) from {table} t"  # noqa: S608 - ours
+        for table in load.tables
     )
-    [(end,)] = made.leader("select pg_current_wal_lsn()::text")
+    return run(dsn, query)
+
+
+def drain_native(box: Servers, made: Pair, load: Load) -> Measured:
+    """PostgreSQL's own subscription, into a copy of the follower's database made before: until it is equal."""
+    name = f"{made.name}_native"
+    with psycopg.connect(box.follower.dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(made.name)))
+    dsn = made.follower_dsn.replace(f"dbname={made.name}", f"dbname={name}")
     with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(
+            sql.SQL(
+                "create subscription {0} connection {1} publication native"
+                " with (create_slot = false, slot_name = {0}, copy_data = false, enabled = false)"
+            ).format(sql.Identifier(name), sql.Literal(made.leader_dsn))
+        )
+        origin = conn.execute("select 'pg_' || oid from pg_subscription where subname = %s", (name,)).fetchone()
+
+        def done() -> bool:
+            query = "select pg_replication_origin_progress(%s, false) > %s::pg_lsn"
+            return conn.execute(query, (*(origin or ()), made.before_last), prepare=True).fetchone() == (True,)
+
         begun = time.monotonic()
         conn.execute(sql.SQL("alter subscription {} enable").format(sql.Identifier(name)))
-        wait_until("native", lambda: conn.execute(last.encode()).fetchone() == (True,))
+        wait_until("the native subscription", done)
         seconds = time.monotonic() - begun
         conn.execute(sql.SQL("alter subscription {} disable").format(sql.Identifier(name)))
         conn.execute(sql.SQL("alter subscription {} set (slot_name = none)").format(sql.Identifier(name)))
         conn.execute(sql.SQL("drop subscription {}").format(sql.Identifier(name)))
-    del end
+    if fingerprint(made.leader_dsn, load) != fingerprint(dsn, load):
+        raise RuntimeError("the native follower differs from the leader")
     with psycopg.connect(box.follower.dsn, autocommit=True) as admin:
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-    return Measured(rows, seconds)
-
-
-def load_sql() -> str:
-    """The schema of the events table and its load."""
-    return (Path(__file__).parent / "load.sql").read_text()
+    return Measured(load.rows, seconds)

@@ -62,6 +62,8 @@ class Pair:
             "STRETTO_HTTP__CAPTURE_PORT": "0",
             "STRETTO_HTTP__FOLLOWER_PORT": "0",
         }
+        self.before_last = ""
+        """Place in the WAL before the last transaction of the load."""
         self.settings: Settings = load(None, self.environment)
 
     def leader(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -84,7 +86,9 @@ def pair(box: Servers) -> Iterator[Pair]:
     for server in (box.leader, box.follower):
         with psycopg.connect(server.dsn, autocommit=True) as conn:
             conn.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [name])
-            conn.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", [name])
+            conn.execute(
+                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", [name]
+            )
             conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
             conn.execute("select pg_replication_origin_drop(roname) from pg_replication_origin")
 
@@ -112,7 +116,9 @@ class Process:
     def check(self) -> None:
         """Raise when it has ended."""
         if self.process.poll() is not None:
-            raise RuntimeError(f"a process ended with {self.process.returncode}: {Path(self._log.name).read_text()[-2000:]}")
+            raise RuntimeError(
+                f"a process ended with {self.process.returncode}: {Path(self._log.name).read_text()[-2000:]}"
+            )
 
     def stop(self) -> None:
         """End it and wait."""
