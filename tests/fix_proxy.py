@@ -15,9 +15,12 @@ CHUNK = 64 * 1024
 
 
 class Proxy:
-    """Listens on `port` and passes everything on to `target`. Every method may be called at any time."""
+    """Listens on `port` and passes everything on to `target`. Every method may be called at any time.
 
-    def __init__(self, target: int, port: int = 0) -> None:
+    With `advertised` it stands before a Kafka broker, whose clients it keeps.
+    """
+
+    def __init__(self, target: int, port: int = 0, *, advertised: bool = False) -> None:
         self._target = target
         self._listener = socket.create_server((HOST, port))
         self.port: int = self._listener.getsockname()[1]
@@ -25,6 +28,10 @@ class Proxy:
         """Bytes passed on, both ways."""
         self.delay_s = 0.0
         """Every chunk of up to 64 kB waits this long."""
+        # A broker tells its clients its own address, and they would go there. Host and port stand side by side in its
+        # answers, so the port can be replaced in place.
+        self._own = HOST.encode() + target.to_bytes(4, "big") if advertised else b""
+        self._advertised = HOST.encode() + self.port.to_bytes(4, "big")
         self._closed = threading.Event()
         self._shut = threading.Event()
         self._lock = threading.Lock()
@@ -75,8 +82,8 @@ class Proxy:
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(client, selectors.EVENT_READ, server)
-            selector.register(server, selectors.EVENT_READ, client)
+            selector.register(client, selectors.EVENT_READ, (server, b""))
+            selector.register(server, selectors.EVENT_READ, (client, self._own))
             with contextlib.suppress(OSError):
                 while self._pass_once(selector):
                     pass
@@ -93,15 +100,16 @@ class Proxy:
                 return False
             if self.delay_s:
                 time.sleep(self.delay_s)  # this is the delay itself, not a wait for something
-            key.data.sendall(data)
+            to, own = key.data
+            to.sendall(data.replace(own, self._advertised) if own else data)
             self.passed += len(data)
         return True
 
 
 @contextmanager
-def proxy_to(target: int, port: int = 0) -> Iterator[Proxy]:
+def proxy_to(target: int, port: int = 0, *, advertised: bool = False) -> Iterator[Proxy]:
     """A proxy that is gone at the end."""
-    made = Proxy(target, port)
+    made = Proxy(target, port, advertised=advertised)
     try:
         yield made
     finally:

@@ -25,7 +25,7 @@ class Faults:
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.pipeline = processes.pipeline
-        self._loads: list[Load] = []
+        self.loads: list[Load] = []
 
     def begin(self) -> None:
         """The same tables and rows on both sides, the log ready."""
@@ -34,15 +34,15 @@ class Faults:
             database.execute(ROWS)
         self.pipeline.begin()
 
-    def load(self, *, rows: int = 1, seed: int = SEED) -> Load:
+    def load(self, *, rows: int = 1, seed: int = SEED, pause_s: float = 0.001) -> Load:
         """Start to write to the leader."""
-        load = Load(self.pipeline.leader, seed, rows=rows).start()
-        self._loads.append(load)
+        load = Load(self.pipeline.leader, seed, rows=rows, pause_s=pause_s).start()
+        self.loads.append(load)
         return load
 
     def check(self) -> Log:
         """At rest: both sides are equal, and the log has each transaction once. Returns what the log has."""
-        for load in self._loads:
+        for load in self.loads:
             load.stop()
         self.settled()
         self.check_equal()
@@ -80,7 +80,7 @@ class Faults:
 
     def clear(self) -> None:
         """End what still writes."""
-        for load in self._loads:
+        for load in self.loads:
             load.stop()
 
 

@@ -41,7 +41,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 class Load:
     """Small random transactions in a thread, one after another, through restarts of the leader."""
 
-    def __init__(self, leader: Database, seed: int, *, rows: int = 1) -> None:
+    def __init__(self, leader: Database, seed: int, *, rows: int = 1, pause_s: float = 0.0) -> None:
         self._leader = leader
         self._random = random.Random(seed)
         self._rows = rows
@@ -51,7 +51,7 @@ class Load:
         self._seat = 1000
         self.done = 0
         """Transactions whose COMMIT returned."""
-        self.pause_s = 0.0
+        self._pause_s = pause_s
 
     def start(self) -> Load:
         """Begin."""
@@ -95,7 +95,7 @@ class Load:
         ]
         weights = [6, 3, 1, 2, 1, 2]
         [(serial,)] = conn.execute("select coalesce(max(serial), 0) from ledger").fetchall()
-        while not self._stop.wait(self.pause_s) if self.pause_s else not self._stop.is_set():
+        while not self._stop.wait(self._pause_s):
             [(kind, work)] = self._random.choices(kinds, weights)
             serial += 1
             with conn.transaction():
@@ -150,4 +150,4 @@ class Load:
         value = self._random.randint(1, 5)
         conn.execute("insert into keyless select %s, nullif(i, 2)::text from generate_series(1, 3) i", (value,))
         conn.execute("update keyless set b = '' where ctid = (select ctid from keyless where a = %s limit 1)", (value,))
-        conn.execute("delete from keyless where ctid in (select ctid from keyless where a = %s limit 2)", (value,))
+        conn.execute("delete from keyless where ctid in (select ctid from keyless where a = %s limit 3)", (value,))
