@@ -105,7 +105,8 @@ def _probe(dsn: str, count: int, first: int) -> None:
 
 
 def _watch(dsn: str, first: int, count: int, patience_s: float) -> list[float]:
-    at, got, deadline = first - 1, [], time.monotonic() + patience_s
+    got: list[float] = []
+    at, deadline = first - 1, time.monotonic() + patience_s
     query = "select id, extract(epoch from at)::float8 from probes where id > %s and id < %s order by id"
     with psycopg.connect(dsn, autocommit=True) as conn:
         while len(got) < count and time.monotonic() < deadline:
