@@ -76,17 +76,27 @@ class ReplicationConnection:
         )
         return refusal(state, text, self._place)
 
-    def read(self) -> memoryview | None:
-        """The next message of the stream; None when none is there yet. Raises Unreachable when the stream ended."""
-        size, data = self._conn.get_copy_data(1)
-        if size > 0:
-            return data
-        if size == 0:
-            return None
+    def read(self, limit: int) -> list[memoryview]:
+        """Up to `limit` messages that are there; none is waited for. Raises Unreachable when the stream ended."""
+        messages: list[memoryview] = []
+        append, get = messages.append, self._conn.get_copy_data
+        while len(messages) < limit:
+            size, message = get(1)
+            if size > 0:
+                append(message)
+            elif size == 0:
+                break
+            elif messages:
+                break  # the end comes again at the next call, after these
+            else:
+                raise self._ended()
+        return messages
+
+    def _ended(self) -> StrettoError:
         result = self._conn.get_result()
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
-            raise self._refused(result)
-        raise Unreachable(f"PostgreSQL at {self._place} ended the replication stream", fix="this is tried again")
+            return self._refused(result)
+        return Unreachable(f"PostgreSQL at {self._place} ended the replication stream", fix="this is tried again")
 
     def wait(self, timeout_s: float, *others: int) -> None:
         """Block until the server sent something, one of the file descriptors `others` is readable, or time is up."""

@@ -32,7 +32,7 @@ from stretto_connectors.postgres.connection import connect
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
 from stretto_producers.capture.committer import Committer
-from stretto_producers.capture.encoder import RelationEncoder, SourceText, TransactionText
+from stretto_producers.capture.encoder import SourceText, TransactionText
 from stretto_producers.capture.lineage import check_lineage
 from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
@@ -45,11 +45,11 @@ from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_lsn_at = struct.Struct("!Q").unpack_from
-_relid_at = struct.Struct("!I").unpack_from
+_head = struct.Struct("!xQ16xBI").unpack_from
+"""Of XLogData with a row message: start LSN, the message's kind, the relation's OID. Others are long enough to be read so."""
 
-READ_AT_ONCE = 512
-"""Messages taken from libpq before looking at anything else."""
+READ_AT_ONCE = 256
+"""Messages taken from libpq before looking at anything else; a batch may be larger than its bounds by so many."""
 
 IDLE_WAIT_S = 0.5
 COVER_IDLE_S = 10.0
@@ -159,26 +159,20 @@ class Session:
         """Read, group, write, until `stop`. Whole transactions that wait are written before it returns."""
         self._seal(now=time.monotonic())
         capture = self._settings.capture
-        stream, batch, committer, handle = self._stream, self._batch, self._committer, self._handle
+        stream, batch, committer = self._stream, self._batch, self._committer
         while not stop.is_set():
-            message = stream.read()
-            count = 0
-            while message is not None:
-                handle(message)
-                count += 1
-                if count == READ_AT_ONCE or batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes:
-                    break
-                message = stream.read()
+            messages = stream.read(READ_AT_ONCE)
+            self._handle(messages)
             now = time.monotonic()
             self._harvest()
             full = batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes
             if full:
                 self._await_committer()
                 self._seal(now)
-            elif count < READ_AT_ONCE:
+            elif len(messages) < READ_AT_ONCE:
                 if not committer.busy and self._worth_a_frontier(now):
                     self._seal(now)
-                elif count == 0:
+                elif not messages:
                     stream.wait(IDLE_WAIT_S, committer.fd)
             if now - self._last_status >= capture.status_s:
                 self._send_status()
@@ -303,33 +297,29 @@ class Session:
 
     # --- messages of the stream ---------------------------------------------------------------------------------------
 
-    def _handle(self, message: memoryview) -> None:
-        if message[0] != 0x77:  # not XLogData
-            self._keepalive(message)
-            return
-        kind = message[25]
-        if kind == 0x49:  # Insert
-            transaction, encoder = self._row(message)
-            encoder.insert(message, 31, _lsn_at(message, 1)[0], transaction)
-        elif kind == 0x55:  # Update
-            transaction, encoder = self._row(message)
-            encoder.update(message, 30, _lsn_at(message, 1)[0], transaction)
-        elif kind == 0x44:  # Delete
-            transaction, encoder = self._row(message)
-            encoder.delete(message, 30, _lsn_at(message, 1)[0], transaction)
-        else:
-            self._other(pgoutput.decode(bytes(message[25:])), _lsn_at(message, 1)[0])
-
-    def _row(self, message: memoryview) -> tuple[TransactionText, RelationEncoder]:
-        transaction = self._transaction
-        encoder = self._relations.encoders.get(_relid_at(message, 26)[0])
-        if transaction is None or encoder is None:
-            raise Unsupported(
-                f"a row message names relation {_relid_at(message, 26)[0]} outside of a transaction or without its Relation message",
-                expected="Begin, Relation, then rows",
-                fix="report this server's version",
-            )
-        return transaction, encoder
+    def _handle(self, messages: list[memoryview]) -> None:
+        encoders = self._relations.encoders
+        for message in messages:
+            if message[0] != 0x77:  # not XLogData
+                self._keepalive(message)
+                continue
+            lsn, kind, relid = _head(message)
+            if kind != 0x49 and kind != 0x55 and kind != 0x44:  # no Insert, Update or Delete
+                self._other(pgoutput.decode(bytes(message[25:])), lsn)
+                continue
+            transaction, encoder = self._transaction, encoders.get(relid)
+            if transaction is None or encoder is None:
+                raise Unsupported(
+                    f"a row message names relation {relid} outside of a transaction or without its Relation message",
+                    expected="Begin, Relation, then rows",
+                    fix="report this server's version",
+                )
+            if kind == 0x49:
+                encoder.insert(message, 31, lsn, transaction)
+            elif kind == 0x55:
+                encoder.update(message, 30, lsn, transaction)
+            else:
+                encoder.delete(message, 30, lsn, transaction)
 
     def _other(self, message: Any, lsn: int) -> None:
         match message:
