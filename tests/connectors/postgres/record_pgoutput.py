@@ -122,10 +122,11 @@ class Recorder:
         """Read until a message of this kind that has these bytes in it came. Raises TimeoutError after 20 s."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            frame = self._stream.read()
-            if frame is None:
+            frames = self._stream.read(1)
+            if not frames:
                 self._stream.wait(1.0)
                 continue
+            [frame] = frames
             self.frames.append(bytes(frame))
             if self.frames[-1][PAYLOAD : PAYLOAD + 1] == kind and having in self.frames[-1]:
                 return
