@@ -142,7 +142,7 @@ def _records(kafka: KafkaSettings, ranges: Mapping[Place, tuple[int, int]], leve
 
 _APPLYING: Final[LiteralString] = (
     "select pid, backend_xid::text from pg_stat_activity"
-    " where application_name like 'stretto-apply-%' and backend_xid is not null"
+    " where application_name like 'stretto-apply-%' and backend_xid is not null and query !~* '^commit'"
 )
 
 

@@ -162,8 +162,9 @@ class Watch:
                     for stage, each in word.lag.items()
                     if stage != "total"
                 }
-        # WAL alone is no lag: checkpoints and heartbeats write some. What was received may be rows.
-        waits = any(each.records for each in lag.values()) or bool(lag["capture"].bytes)
+        # WAL alone is no lag while capture reads it: checkpoints and heartbeats write some. Else it may be rows.
+        undecoded = lag["capture"].bytes or (0 if capture.runs else lag["wal"].bytes)
+        waits = bool(undecoded) or any(each.records for each in lag.values())
         estimated = self._estimate(lag)
         lag["total"] = StageLag(
             max(0, wal_lsn - position.end_lsn),
