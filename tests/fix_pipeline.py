@@ -11,18 +11,13 @@ from typing import Any
 import pytest
 
 from stretto.embedded.kafka import EmbeddedKafka
-from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.reader import find_frontier
-from stretto_connectors.kafka.topics import compacted_config, ensure_topics, frontiers_config
-from stretto_connectors.kafka.writer import LogWriter
 from stretto_connectors.postgres.bookkeeping import ensure_schema, write_new_position
 from stretto_connectors.postgres.connection import connect
-from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_consumers.follower.follower import Follower
 from stretto_producers.capture.capture import Capture
+from stretto_producers.source.init import init
 from stretto_schemas import names
-from stretto_schemas.frontier import Frontier, Open, encode_record
-from stretto_schemas.lsn import parse_lsn
 from stretto_schemas.position import Position
 from stretto_schemas.settings import Settings, load
 from tests.fix_stack import Database
@@ -44,34 +39,18 @@ class Pipeline:
     def begin(self) -> None:
         """Both databases are empty or equal: make the source ready and the follower stand where it begins."""
         settings = self.settings
-        prefix, source, kafka = settings.prefix, settings.source.name, settings.kafka
-        transactions = names.transactions_topic(prefix, source)
-        client = admin(kafka)
-        ensure_topics(client, kafka, [transactions], partitions=1, config=frontiers_config(kafka))
-        compacted = [names.schema_topic(prefix, source), names.followers_topic(prefix)]
-        ensure_topics(client, kafka, compacted, partitions=1, config=compacted_config(kafka))
-        self.leader.execute("create publication stretto for all tables")
-        [(text,)] = self.leader.fetch(
-            "select lsn::text from pg_create_logical_replication_slot(%s, 'pgoutput')", settings.source.slot_name
-        )
-        lsn = parse_lsn(text)
-        stream = ReplicationConnection(settings.source.dsn, None, application="test")
-        identity = stream.identify()
-        stream.close()
-        first = Frontier(
-            source, 1, identity.system_id, identity.timeline, lsn, lsn, 0, sequence=0, offsets=[], offsets_lsn=lsn
-        )
-        writer = LogWriter(kafka, names.transactional_id(prefix, source), 60)
-        writer.init()
-        key = source.encode()
-        opening = [(transactions, encode_record(Open(source, 1)), key, 0)]
-        writer.write({}, opening, [(transactions, encode_record(first), key, 0)])
-        writer.close()
+        source, kafka = settings.source.name, settings.kafka
+        init(settings, lambda _: None)
+        transactions = names.transactions_topic(settings.prefix, source)
         found = find_frontier(kafka, transactions)
         assert found is not None
+        first, lsn = found[0], found[0].end_lsn
+        offsets = {(place.topic, place.partition): place.offset for place in first.offsets or ()}
         with connect(settings.follower.dsn, application="test") as conn:
             ensure_schema(conn)
-            write_new_position(conn, Position(source, 1, lsn, 0, lsn, found[1], -1, {}), settings.follower.name)
+            write_new_position(
+                conn, Position(source, first.epoch, lsn, 0, lsn, found[1], -1, offsets), settings.follower.name
+            )
 
     def start(self) -> None:
         """Run capture and follower."""

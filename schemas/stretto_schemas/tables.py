@@ -69,3 +69,12 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     def qualified(self) -> str:
         """`schema.table`, for messages to people."""
         return f"{self.schema}.{self.name}"
+
+
+encode_table = msgspec.json.Encoder().encode
+decode_table = msgspec.json.Decoder(Table).decode
+
+
+def schema_key(table: Table) -> bytes:
+    """Key of a table's record in the schema topic."""
+    return msgspec.json.encode([table.schema, table.name])

@@ -152,6 +152,8 @@ class EmbeddedKafka:
             f"-Xmx{self._heap_mb}m",
             f"-Xms{min(self._heap_mb, 256)}m",
             "-XX:+ExitOnOutOfMemoryError",
+            "-XX:TieredStopAtLevel=1",  # one machine for all: the optimising compiler costs more CPU than it saves here
+            "-XX:+UseSerialGC",
             "-XX:-UsePerfData",  # no files in the system's temporary folder
             "--sun-misc-unsafe-memory-access=allow",  # else Java warns of what Kafka does
             "--enable-native-access=ALL-UNNAMED",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stretto_schemas.errors import RowRefused
+from stretto_schemas.errors import RowRefused, Unsupported
 from tests.fix_pipeline import Pipeline
 
 TABLES = """
@@ -131,3 +131,28 @@ def test_a_replaced_row_and_a_moved_row_with_an_unsent_value_arrive_in_one_batch
         " update seats set place = 3000 where id = 5; delete from seats where id = 6; commit"
     )
     check_equal(running)
+
+
+def test_a_widened_column_is_followed_and_another_type_halts(running: Pipeline) -> None:
+    running.settled()
+    running.leader.execute("alter table events alter account type bigint")
+    running.leader.execute("insert into events values (6001, 5000000000, 1, 'wide', now())")
+    check_equal(running)
+    running.leader.execute("alter table events alter account type text")
+    running.leader.execute("insert into seats values (6001, 6001, 'before')")
+    running.leader.execute("insert into events values (6002, 'x')")
+    with pytest.raises(Unsupported, match="account"):
+        running.settled()
+    running.failures.clear()
+    assert running.follower.fetch("select count(*) from seats where id = 6001") == [(1,)]
+
+
+def test_a_table_made_later_arrives(running: Pipeline) -> None:
+    running.leader.execute("create table later (id int primary key, v jsonb, tags text[], at timestamptz[])")
+    running.leader.execute(
+        """insert into later values (1, '{"a": [1, "x"]}', '{"a b",null}', '{infinity}'), (2, '"s"', null, null)"""
+    )
+    running.settled()
+    leader, follower = running.both("select t::text from later t order by 1")
+    assert leader == follower
+    assert len(leader) == 2

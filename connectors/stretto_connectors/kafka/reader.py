@@ -134,7 +134,7 @@ def missing_topic(topic: str) -> Halted:
     return Halted(
         f"topic {topic} does not exist",
         expected="the topics that `stretto init` and capture made",
-        fix="a deleted topic took its rows along: `stretto destroy --yes`, `stretto init`, `stretto follower add`; "
+        fix="a deleted topic took its rows along: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`; "
         "or run `stretto init` when this is the first start",
     )
 

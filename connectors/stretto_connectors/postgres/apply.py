@@ -210,9 +210,10 @@ class Applier:
         """The rows as a FROM item: the statement's JSON parameter, or a staging table that they are copied into."""
         types = [(column, target.columns[column]) for column in columns]
         types += [(SOURCE_PREFIX + column, target.columns[column]) for column in sources]
+        json_names = target.json_columns | {SOURCE_PREFIX + column for column in target.json_columns}
         types += [(COUNT_COLUMN, "bigint")] if counted else []
         if rows.chunks is None:
-            return _parameter(types, rows.values, (columns, sources, counted))
+            return _parameter(types, json_names, rows.values, (columns, sources, counted))
         staged = self._empty(target, columns, sources=sources, counted=counted)
         self._copy(staged, tuple(name for name, _ in types), rows.chunks)
         failpoint("follower.after_staging")
@@ -270,21 +271,28 @@ class Applier:
             raise Divergence(
                 f"{expected - found} of {expected} rows to {verb} are not in the follower's table {target.schema}.{target.name}",
                 expected="the rows that the source had: nobody else writes a follower's tables",
-                fix="find them with `stretto verify`, then copy the table again with `stretto follower add`; nothing was applied",
+                fix="find them with `stretto verify`, then copy the source again with `stretto follower add --replace`; nothing of it was applied",
             )
 
 
-def _parameter(types: list[tuple[str, str]], rows: list[Row], signature: tuple[Any, ...]) -> Source:
-    """Rows as the JSON parameter $1: every value comes out as text, and the cast reads it as the type's input does."""
+def _parameter(
+    types: list[tuple[str, str]], json_names: frozenset[str], rows: list[Row], signature: tuple[Any, ...]
+) -> Source:
+    """Rows as the JSON parameter $1. A JSON string goes through the input function of the column's type, as COPY does it.
+
+    Only json itself would take the string for a value: its text is read as text and cast, which is its input function.
+    """
     names = [f"c{i}" for i in range(len(types))]
-    item = sql.SQL("json_to_recordset($1::json) as s({})").format(
-        sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
-    )
-    columns = {
-        column: sql.SQL("{}::{}").format(sql.Identifier("s", name), sql.SQL(type_name))
+    declared = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL("text" if column in json_names else type_name))
         for name, (column, type_name) in zip(names, types, strict=True)
-    }
+    )
+    columns: dict[str, sql.Composable] = {}
+    for name, (column, type_name) in zip(names, types, strict=True):
+        value = sql.Identifier("s", name)
+        columns[column] = sql.SQL("{}::{}").format(value, sql.SQL(type_name)) if column in json_names else value
     objects = [dict(zip(names, row, strict=True)) for row in rows]
+    item = sql.SQL("json_to_recordset($1::json) as s({})").format(declared)
     return Source(item, columns, [msgspec.json.encode(objects).decode()], ("parameter", *signature))
 
 

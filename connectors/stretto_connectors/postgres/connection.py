@@ -101,6 +101,10 @@ _REFUSALS = (
     ("password authentication failed", "correct the user or password in `dsn`, or STRETTO_..._PASSWORD_FILE"),
     ("no password supplied", "give a password: `password`, or STRETTO_..._PASSWORD_FILE"),
     ("no pg_hba.conf entry", "let this host, user and database in by pg_hba.conf on the server"),
+    (
+        "permission denied to set parameter",
+        "grant set on parameter session_replication_role to the role (docs/security.md)",
+    ),
     ("must be superuser or replication role", "grant it: alter role ... replication"),
     ("permission denied to start WAL sender", "grant it: alter role ... replication"),
     ('" does not exist', "correct the database or role in `dsn`, or create it"),

@@ -138,14 +138,14 @@ def refusal(state: str, text: str, place: str) -> StrettoError:
         return Gap(
             said,
             expected="the slot and publication that `stretto init` made",
-            fix="changes since it was dropped are lost to the log: `stretto destroy --yes`, `stretto init`, `stretto follower add`",
+            fix="changes since it was dropped are lost to the log: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`",
         )
     if state == "55006":
         return Unreachable(said, fix="stop the other process that reads this slot; this is tried again")
     if state == "55000":
         return Gap(
             said,
-            fix="a slot that lost its WAL cannot go on: `stretto destroy --yes`, `stretto init`, `stretto follower add`",
+            fix="a slot that lost its WAL cannot go on: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`",
         )
     if state in ("42501", "28000"):
         return SettingsError(said, fix="grant it on the source: alter role ... replication")

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import psycopg
 
+from stretto_schemas.errors import SettingsError
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 HEADROOM_STEPS: Final = 10_000
@@ -14,7 +16,8 @@ failover without the follower handing out a number twice. Never more than a quar
 
 _VALUES: Final = """
 select schemaname::text, sequencename::text, coalesce(last_value, start_value), increment_by, min_value, max_value, cycle,
-       last_value is not null
+       last_value is not null,
+       has_sequence_privilege(format('%I.%I', schemaname, sequencename), 'select,usage')
 from pg_sequences where schemaname <> 'stretto' and schemaname !~ '^pg_'
 """
 
@@ -31,7 +34,13 @@ def copy_sequences(source: Connection, follower: Connection) -> int:
     A sequence that cycles gets the value as it is; one never used on the source gets headroom too.
     """
     done = 0
-    for schema, name, value, increment, lowest, highest, cycles, used in source.execute(_VALUES).fetchall():
+    for schema, name, value, increment, lowest, highest, cycles, used, readable in source.execute(_VALUES).fetchall():
+        if not readable:
+            raise SettingsError(
+                f"sequence {schema}.{name} may not be read",
+                expected="select or usage on every sequence of the source",
+                fix="grant select on all sequences in schema ... to the role of section [source]",
+            )
         if cycles and not used:
             continue
         new = value if cycles else ahead(value, increment, lowest, highest)

@@ -19,6 +19,8 @@ class Target:
     oid: int
     columns: dict[str, str]
     """Name and `format_type()` of each column that can be written, in order; generated ones are left out."""
+    json_columns: frozenset[str]
+    """Those of type json or jsonb, or of a domain over one."""
     unique_keys: tuple[frozenset[str], ...]
     """Columns of each plain unique index."""
     unique_count: int
@@ -47,10 +49,17 @@ class Target:
 
 
 _TARGET = """
+with recursive is_json(oid) as (
+    select oid from pg_type where oid in (114, 3802)
+    union all
+    select t.oid from pg_type t join is_json on t.typbasetype = is_json.oid where t.typtype = 'd'
+)
 select c.oid::bigint,
        c.relkind = 'r' and exists (select from pg_inherits where inhparent = c.oid),
        (select array_agg(array[a.attname::text, format_type(a.atttypid, a.atttypmod)] order by a.attnum)
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''),
+       (select coalesce(array_agg(a.attname::text), '{}') from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and a.atttypid in (select oid from is_json)),
        (select coalesce(jsonb_agg((select jsonb_agg(a.attname) from unnest(i.indkey) with ordinality k(attnum, ord)
                                    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
                                    where k.ord <= i.indnkeyatts)), '[]')
@@ -66,12 +75,13 @@ def find_target(conn: Connection, schema: str, name: str) -> Target | None:
     row = conn.execute(_TARGET, (schema, name)).fetchone()
     if row is None:
         return None
-    oid, only, columns, uniques, count = row
+    oid, only, columns, json_columns, uniques, count = row
     return Target(
         schema=schema,
         name=name,
         oid=oid,
         columns=dict(columns or []),
+        json_columns=frozenset(json_columns),
         unique_keys=tuple(frozenset(key) for key in uniques),
         unique_count=count,
         only=only,
@@ -83,7 +93,7 @@ def missing_table(schema: str, name: str) -> Divergence:
     return Divergence(
         f"the follower has no table {schema}.{name}, but the log has rows for it",
         expected="every published table of the source",
-        fix="make the table and copy its rows, or copy the source again with `stretto follower add`; nothing was skipped",
+        fix="make the table and copy its rows, or copy the source again with `stretto follower add --replace`; nothing was skipped",
     )
 
 

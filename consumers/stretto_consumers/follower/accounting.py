@@ -94,6 +94,11 @@ class Accounting:
         self.waiting_records += sum(frontier.counts)
 
     @property
+    def position(self) -> Position:
+        """Where the newest batch ends."""
+        return self._position
+
+    @property
     def spilled(self) -> int:
         """Bytes of waiting records on disk."""
         return self._budget.spilled
@@ -144,7 +149,7 @@ class Accounting:
             raise Gap(  # rule 1
                 f"the log goes from frontier {self._expected - 1} to {frontier.sequence}",
                 expected=f"frontier {self._expected}",
-                fix="frontiers were removed from the transactions topic: copy the source again with `stretto follower add`",
+                fix="frontiers were removed from the transactions topic: copy the source again with `stretto follower add --replace`",
             )
         for resume in frontier.resume_offsets or ():  # rule 2
             place = (resume.topic, resume.partition)
@@ -164,7 +169,7 @@ class Accounting:
                         f"frontier {frontier.sequence} says that partition {previous.partition} of {previous.topic} went on at offset"
                         f" {previous.offset}, but counting its records came to {mine}",
                         expected="the same offset",
-                        fix="records were removed or added by somebody else: copy the source again with `stretto follower add`",
+                        fix="records were removed or added by somebody else: copy the source again with `stretto follower add --replace`",
                     )
         self._prepared = frontier
 

@@ -165,4 +165,4 @@ def no_envelope(row: Waiting, topic: str, partition: int, why: str) -> Halted:
     )
 
 
-_ONLY_CAPTURE = "give only capture's principal the right to write this topic, then copy the source again with `stretto follower add`"
+_ONLY_CAPTURE = "give only capture's principal the right to write this topic, then copy the source again with `stretto follower add --replace`"

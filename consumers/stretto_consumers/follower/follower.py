@@ -12,7 +12,7 @@ from stretto_connectors.prometheus import LagCollector
 from stretto_consumers.follower.accounting import Batch, describe
 from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.session import Session
-from stretto_schemas.errors import RowRefused, StrettoError
+from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unsupported
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,15 +43,23 @@ class Follower:
                         return
                     pause_s = FIRST_PAUSE_S
                     session.run(stop)
+            except (Unsupported, Divergence) as error:
+                # All before it may be applied: the batch is taken again transaction by transaction, up to what halts.
+                if session.reached <= careful_until:
+                    raise
+                careful_until = session.reached
+                log.warning("%s; applying what comes before it", error.found)
+                continue
             except StrettoError as error:
                 failure = error
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise lacking_right(error) from None
             except psycopg.OperationalError as error:
                 failure = explain(error, where(self._settings.follower.dsn))
             except psycopg.Error as error:
-                # The batch is applied again transaction by transaction, so the one that is refused can be named.
-                if session.batch is None or session.batch.position.end_lsn <= careful_until:
+                if session.reached <= careful_until:
                     raise refused(error, session.batch) from None
-                careful_until = session.batch.position.end_lsn
+                careful_until = session.reached
                 log.warning("PostgreSQL refused a batch (%s); looking for the transaction", error.sqlstate)
                 continue
             else:
@@ -62,6 +70,15 @@ class Follower:
             self._progress.restarting(failure.found)
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, self._settings.follower.retry_max_s)
+
+
+def lacking_right(error: psycopg.Error) -> SettingsError:
+    """The follower's role may not do what applying needs."""
+    return SettingsError(
+        f"the follower's role lacks a right: {error.diag.message_primary}",
+        expected="the grants listed in docs/security.md",
+        fix="grant them to the role of section [follower], then start again; `stretto doctor` checks them",
+    )
 
 
 def refused(error: psycopg.Error, batch: Batch | None) -> RowRefused:

@@ -141,7 +141,7 @@ class LogReader:
         return Gap(
             f"partition {partition} of {topic}: {what}",
             expected="the log from the follower's position on",
-            fix="the outage was longer than the topic's retention: copy the source again with `stretto follower add`",
+            fix="the outage was longer than the topic's retention: copy the source again with `stretto follower add --replace`",
         )
 
     def commit_group(self) -> None:

@@ -262,7 +262,7 @@ def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:
     return Divergence(
         f"record {row[0]} of partition {partition} of {topic} belongs to no transaction that its frontier lists",
         expected="the records of the frontier's own transactions",
-        fix="records were removed or added by somebody else: copy the source again with `stretto follower add`",
+        fix="records were removed or added by somebody else: copy the source again with `stretto follower add --replace`",
     )
 
 

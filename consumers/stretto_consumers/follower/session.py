@@ -33,7 +33,7 @@ from stretto_connectors.postgres.bookkeeping import (
     try_lock,
 )
 from stretto_connectors.postgres.connection import Connection, connect
-from stretto_consumers.follower.accounting import Batch
+from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.ahead import Prepared, ReadAhead
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.prepare import Preparer
@@ -59,13 +59,17 @@ class Session:
         self._careful_until = careful_until
         self.batch: Batch | None = None
         """The batch that is being applied, or was when the session ended."""
+        self.reached = 0
+        """End of the newest batch that was read, applied or not: what ended the session lies before it."""
         self._closers: list[Callable[[], Any]] = []
         self._published_at = 0.0
+        self._log: Accounting | None = None
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.reached = self._log.position.end_lsn if self._log is not None else 0
         for close in reversed(self._closers):
             close()
 
@@ -100,6 +104,7 @@ class Session:
         self._producer = confluent_kafka.Producer(
             {**client_options(settings.kafka, "stretto-position"), "enable.idempotence": True, "linger.ms": 0}
         )
+        self._log = reader.accounting
         self._progress.opened(position, reader.accounting)
         self._publish(position)
         log.info("applying source %s, term %d", source, position.term)

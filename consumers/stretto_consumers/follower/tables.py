@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from psycopg import sql
 
 from stretto_connectors.postgres.connection import Connection
@@ -83,12 +85,36 @@ class Tables:
                 expected="a change that adds",
                 fix="drop (or rename) the column on the follower by hand, then start again; nothing was skipped",
             )
-        added = [column for column in table.columns if column.name not in target.columns]
-        for column in added:
-            self._add(target, column)
-        if added:
+        changed = False
+        for column in table.columns:
+            has = target.columns.get(column.name)
+            if has is None:
+                self._add(target, column)
+                changed = True
+            elif _plain(has) != _plain(column.type_name):
+                self._widen(target, column, has)
+                changed = True
+        if changed:
             self.learn()
-        return bool(added)
+        return changed
+
+    def _widen(self, target: Target, column: Column, has: str) -> None:
+        """The column's type is another one at the source: follow it where no value can change, else halt."""
+        if not widens(_plain(has), _plain(column.type_name)):
+            raise Unsupported(
+                f"column {column.name} of {target.schema}.{target.name} is {column.type_name} at the source"
+                f" and {has} on the follower",
+                expected="the same type, or one at the source that takes every value of the follower's",
+                fix="alter the column on the follower by hand as it was altered at the source, then start again;"
+                " nothing was skipped",
+            )
+        self._conn.execute(
+            sql.SQL("alter table {} alter column {} type {}").format(
+                target.plain,
+                sql.Identifier(column.name),
+                sql.SQL(column.type_name),  # format_type() of the source, already quoted where needed
+            )
+        )
 
     def _create(self, table: Table) -> None:
         columns = [
@@ -125,3 +151,30 @@ class Tables:
         if column.not_null:
             statement += sql.SQL(" not null")
         self._conn.execute(statement)
+
+
+def _plain(type_name: str) -> str:
+    """A type's name whatever the session's search path: the two sides may differ in naming schema public."""
+    return type_name.removeprefix("public.")
+
+
+_INTEGERS = ("smallint", "integer", "bigint")
+_SIZED = re.compile(r"(character varying|numeric|bit varying)(?:\((\d+)(?:,(-?\d+))?\))?")
+
+
+def widens(old: str, new: str) -> bool:
+    """True when every value of `old` is one of `new`, printed alike: what a follower may alter by itself."""
+    if old in _INTEGERS and new in _INTEGERS:
+        return _INTEGERS.index(old) < _INTEGERS.index(new)
+    before, after = _SIZED.fullmatch(old), _SIZED.fullmatch(new)
+    if before and new == "text":
+        return before[1] == "character varying"
+    if not before or not after or before[1] != after[1]:
+        return False
+    if after[2] is None:
+        return True
+    if before[2] is None:
+        return False
+    if before[1] == "numeric":
+        return before[3] == after[3] and int(after[2]) > int(before[2])
+    return int(after[2]) > int(before[2])

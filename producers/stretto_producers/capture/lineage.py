@@ -12,7 +12,7 @@ from stretto_schemas.frontier import Frontier
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.settings import SourceSettings
 
-REPAIR = "copy the source again: `stretto destroy --yes`, `stretto init`, `stretto follower add`"
+REPAIR = "copy the source again: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`"
 
 
 def check_lineage(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import psycopg
 from confluent_kafka.admin import AdminClient
 
@@ -22,15 +21,7 @@ from stretto_connectors.postgres.pgoutput import Relation
 from stretto_producers.capture.encoder import PartitionRows, RelationEncoder, Tally
 from stretto_schemas.names import message_topic, schema_topic, table_topic
 from stretto_schemas.settings import Settings
-from stretto_schemas.tables import Column, Table, kind_of
-
-decode_table = msgspec.json.Decoder(Table).decode
-encode_table = msgspec.json.Encoder().encode
-
-
-def schema_key(table: Table) -> bytes:
-    """Key of a table's record in the schema topic."""
-    return msgspec.json.encode([table.schema, table.name])
+from stretto_schemas.tables import Column, Table, decode_table, kind_of
 
 
 def read_shapes(settings: Settings) -> dict[tuple[str, str], Table]:

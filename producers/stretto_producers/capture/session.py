@@ -33,15 +33,16 @@ from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
 from stretto_producers.capture.committer import Committer
 from stretto_producers.capture.encoder import SourceText, TransactionText
-from stretto_producers.capture.lineage import check_lineage
+from stretto_producers.capture.lineage import REPAIR, check_lineage
 from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
 from stretto_producers.capture.pulse import HEARTBEAT_PREFIX, Pulse
-from stretto_producers.capture.relations import Relations, encode_table, schema_key
+from stretto_producers.capture.relations import Relations
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, Unsupported
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, SchemaChange, Truncate, encode_record
 from stretto_schemas.settings import Settings
+from stretto_schemas.tables import encode_table, schema_key
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Session:
                 f"topic {self._topic} holds no frontier",
                 expected="at least the first one, which `stretto init` writes",
                 fix="run `stretto init` on a source that was never captured; an emptied topic means a new start: "
-                "`stretto destroy --yes`, `stretto init`, `stretto follower add`",
+                "`stretto destroy --yes`, `stretto init`, `stretto follower add --replace`",
             )
         self._frontier = found[0]
         stream = ReplicationConnection(source.dsn, source.password, application="stretto-capture")
@@ -149,7 +150,7 @@ class Session:
             raise Gap(
                 f"publication {self._source.publication} does not exist",
                 expected="the publication that `stretto init` made",
-                fix="make it again as `stretto init --dry-run` prints it; changes since it was dropped may be missing",
+                fix=f"changes since it was dropped may be missing in the log: {REPAIR}",
             )
         self._stream.start(self._source.slot_name, self._frontier.end_lsn, options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_schemas import names
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, encode_record
 from stretto_schemas.settings import Settings
+from stretto_schemas.tables import Table, encode_table, schema_key
 
 FIRST_EPOCH = 1
 
@@ -56,8 +57,11 @@ def make_genesis(
     )
 
 
-def write_genesis(settings: Settings, frontier: Frontier) -> None:
-    """Write it as capture would: in a Kafka transaction of the source's transactional id, after an Open record."""
+def write_genesis(settings: Settings, frontier: Frontier, shapes: Iterable[Table]) -> None:
+    """Write it as capture would: in a Kafka transaction of the source's transactional id, after an Open record.
+
+    The shapes of the tables there are go into the schema topic in the same Kafka transaction.
+    """
     topic = names.transactions_topic(settings.prefix, frontier.source)
     key = frontier.source.encode()
     transactional_id = names.transactional_id(settings.prefix, frontier.source)
@@ -65,6 +69,8 @@ def write_genesis(settings: Settings, frontier: Frontier) -> None:
     try:
         writer.init()
         first = (topic, encode_record(Open(frontier.source, frontier.epoch)), key, 0)
-        writer.write({}, [first], [(topic, encode_record(frontier), key, 0)])
+        schema = names.schema_topic(settings.prefix, frontier.source)
+        known = [(schema, encode_table(table), schema_key(table), 0) for table in shapes]
+        writer.write({}, [first], [*known, (topic, encode_record(frontier), key, 0)])
     finally:
         writer.close()

@@ -25,12 +25,13 @@ from stretto_connectors.postgres.connection import connect, where
 from stretto_connectors.postgres.publication import Members
 from stretto_connectors.postgres.server import refusals
 from stretto_producers.source.genesis import make_genesis, write_genesis
+from stretto_producers.source.shapes import read_shapes
 from stretto_producers.source.state import SourceState, captured_topics, check_server, inspect
 from stretto_schemas.errors import CheckFailed, Gap, SettingsError, StrettoError
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.settings import Settings
 
-REPAIR = "start over: `stretto destroy --yes`, `stretto init`, and `stretto follower add` for each follower"
+REPAIR = "start over: `stretto destroy --yes`, `stretto init`, and `stretto follower add --replace` for each follower"
 
 LOCK_TIMEOUT_MS = 5000
 """ALTER TABLE queues behind readers and everybody queues behind it: rather fail than stop the leader."""
@@ -346,7 +347,7 @@ class Plan:
                 frontier = make_genesis(
                     self._settings, self._sql, self._client, self._slot_lsn, partitions, fresh=self._made_topics
                 )
-                write_genesis(self._settings, frontier)
+                write_genesis(self._settings, frontier, read_shapes(self._settings, self._sql, frontier.end_lsn))
             except (StrettoError, psycopg.Error, KeyboardInterrupt):
                 # A slot without frontier cannot be told from a log that lost its frontiers, and nothing hangs on it yet.
                 self._execute(slots.drop_statement(self._settings.source.slot_name), "dropping the slot again")
