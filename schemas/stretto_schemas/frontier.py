@@ -58,6 +58,8 @@ class SchemaChange(msgspec.Struct, tag="schema", tag_field="barrier"):
     table: Table
     dropped: list[str] = []
     """Columns that the version before had and this one has not."""
+    added: list[str] = []
+    """Columns that this version has and the one before had not. A follower adds these and no others."""
 
 
 Barrier = Truncate | SchemaChange

@@ -78,3 +78,8 @@ decode_table = msgspec.json.Decoder(Table).decode
 def schema_key(table: Table) -> bytes:
     """Key of a table's record in the schema topic."""
     return msgspec.json.encode([table.schema, table.name])
+
+
+def same_shape(table: Table, before: Table) -> bool:
+    """True when nothing changed but the place where it was seen."""
+    return msgspec.structs.replace(table, lsn=before.lsn, created=before.created) == before

@@ -20,8 +20,10 @@ from stretto_schemas.settings import Settings
 AT_ONCE = 4000
 """Messages taken from librdkafka at once; it holds more, fetched in the background."""
 
-STALLED_AFTER_S = 30.0
-"""A frontier whose records do not come for this long, from a partition that has lost its head, is a gap."""
+STALLED_AFTER_S = 10.0
+"""When the records that a frontier counts do not come for this long, the broker is asked whether it still has them."""
+
+METADATA_S = 10.0
 
 GROUP_COMMIT_S = 5.0
 
@@ -43,8 +45,8 @@ class LogReader:
                 "fetch.wait.max.ms": 100,
             }
         )
-        self._beheaded: set[tuple[str, int]] = set()
-        self._waiting_since = 0.0
+        self._had = -1
+        self._waiting_since = time.monotonic()
         self._committed_at = time.monotonic()
         self.budget = Budget(settings.follower.buffer_bytes, settings.follower.spill_dir)
         ignored = frozenset({names.message_topic(settings.prefix, settings.source.name)})
@@ -68,9 +70,11 @@ class LogReader:
             self._look_for_gap()
             return None
         self._take([first, *self._consumer.consume(AT_ONCE, 0)])
-        self._waiting_since = 0.0
         self._assign()
-        return self.accounting.next_batch(self._batch_rows, self._careful_until)
+        batch = self.accounting.next_batch(self._batch_rows, self._careful_until)
+        if batch is None:
+            self._look_for_gap()
+        return batch
 
     def _assign(self) -> None:
         if self._new:
@@ -122,20 +126,35 @@ class LogReader:
         wanted = self.accounting.next_offset.get((topic, partition), 0)
         if topic == self._topic or wanted > high:
             raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
-        self._beheaded.add((topic, partition))
         self._consumer.incremental_unassign([TopicPartition(topic, partition)])
         self._new.append(TopicPartition(topic, partition, low))
 
     def _look_for_gap(self) -> None:
-        lacking = [place for place in self.accounting.missing() if place in self._beheaded]
-        if not lacking:
-            self._waiting_since = 0.0
-            return
+        """Halt when the records that the first frontier counts have stopped coming, and why can be told."""
+        lacking = self.accounting.missing()
+        have = sum(len(self.accounting.queues[place]) for place in lacking)
         now = time.monotonic()
-        self._waiting_since = self._waiting_since or now
-        if now - self._waiting_since > STALLED_AFTER_S:
-            topic, partition = lacking[0]
-            raise self._gap(topic, partition, "records that a frontier counts were removed by retention")
+        if not lacking or have != self._had:
+            self._had, self._waiting_since = have, now
+            return
+        if now - self._waiting_since <= STALLED_AFTER_S:
+            return
+        self._waiting_since = now
+        try:
+            topics = self._consumer.list_topics(timeout=METADATA_S).topics
+        except KafkaException as error:
+            raise explain(error, self._kafka, "listing topics") from None
+        for topic, partition in lacking:
+            if topic not in topics:
+                raise missing_topic(topic)
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_S)
+            wanted = self.accounting.next_offset.get((topic, partition), 0)
+            if low > wanted or high < wanted:
+                raise self._gap(
+                    topic,
+                    partition,
+                    f"records that a frontier counts are gone: next is {wanted}, the partition has {low} to {high}",
+                )
 
     def _gap(self, topic: str, partition: int, what: str) -> StrettoError:
         return Gap(

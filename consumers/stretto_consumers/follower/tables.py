@@ -7,7 +7,7 @@ import re
 from psycopg import sql
 
 from stretto_connectors.postgres.connection import Connection
-from stretto_connectors.postgres.targets import Target, find_target, missing_table
+from stretto_connectors.postgres.targets import Target, find_target, missing_columns, missing_table
 from stretto_schemas.errors import Unsupported
 from stretto_schemas.frontier import Barrier, SchemaChange, Truncate
 from stretto_schemas.names import table_topic
@@ -89,6 +89,8 @@ class Tables:
         for column in table.columns:
             has = target.columns.get(column.name)
             if has is None:
+                if column.name not in barrier.added:
+                    raise missing_columns(target, [column.name])
                 self._add(target, column)
                 changed = True
             elif _plain(has) != _plain(column.type_name):

@@ -91,8 +91,8 @@ class Relations:
         """Every partition that records may wait for."""
         return [rows for partitions in self._partitions.values() for rows in partitions]
 
-    def see(self, message: Relation, lsn: int) -> tuple[Table, list[str]]:
-        """Take in a Relation message: make its encoder; return its shape and the columns that it lost."""
+    def see(self, message: Relation, lsn: int) -> tuple[Table, Table | None]:
+        """Take in a Relation message: make its encoder; return its shape, and the one before (None: first seen)."""
         catalog = read_columns(self._sql, message.relid)
         columns = self._columns(message, catalog)
         before = self._shapes.get((message.schema, message.name))
@@ -104,14 +104,12 @@ class Relations:
             if before
             else table_topic(self._settings.prefix, self._settings.source.name, message.schema, message.name)
         )
-        created = before.created if before else self._takes_new
+        created = before is None and self._takes_new
         table = Table(message.schema, message.name, topic, columns, usable, identity, lsn, created)
-        lost = [] if before is None else sorted({c.name for c in before.columns} - {c.name for c in columns})
-        self.encoders[message.relid] = RelationEncoder(
-            message.relid, table, self.partitions_of(topic), self._tally, self.encoders.get(message.relid)
-        )
+        partitions, encoder = self.partitions_of(topic), self.encoders.get(message.relid)
+        self.encoders[message.relid] = RelationEncoder(message.relid, table, partitions, self._tally, encoder)
         self._shapes[message.schema, message.name] = table
-        return table, lost
+        return table, before
 
     def _columns(self, message: Relation, catalog: Mapping[str, Column]) -> tuple[Column, ...]:
         """The message's columns with what the catalog adds; the message is older and wins where they differ."""

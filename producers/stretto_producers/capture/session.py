@@ -42,7 +42,7 @@ from stretto_schemas import names
 from stretto_schemas.errors import Gap, Unsupported
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, SchemaChange, Truncate, encode_record
 from stretto_schemas.settings import Settings
-from stretto_schemas.tables import encode_table, schema_key
+from stretto_schemas.tables import encode_table, same_shape, schema_key
 
 log = logging.getLogger(__name__)
 
@@ -363,12 +363,16 @@ class Session:
                 )
 
     def _relation(self, message: pgoutput.Relation, lsn: int) -> None:
-        table, dropped = self._relations.see(message, lsn)
+        table, before = self._relations.see(message, lsn)
         transaction = self._transaction
         if transaction is None:
             raise Unsupported("a Relation message came outside of a transaction", fix="report this server's version")
-        commit_lsn = self._begin.final_lsn
-        self._batch.add_barrier(SchemaChange(commit_lsn, transaction.order, table, dropped))
+        if before is not None and same_shape(table, before):
+            return
+        had = {column.name for column in before.columns} if before else set()
+        has = {column.name for column in table.columns}
+        dropped, added = sorted(had - has), sorted(has - had) if before else []
+        self._batch.add_barrier(SchemaChange(self._begin.final_lsn, transaction.order, table, dropped, added))
         topic = names.schema_topic(self._settings.prefix, self._source.name)
         self._batch.add_shape((topic, encode_table(table), schema_key(table), 0))
 
