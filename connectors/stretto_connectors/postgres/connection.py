@@ -87,10 +87,15 @@ def connect(
 def explain(error: psycopg.Error, place: str) -> StrettoError:
     """Turn libpq's refusal into what is wrong and what to do. What may heal by waiting is Unreachable, retryable."""
     text = str(error).strip()
-    line = text.splitlines()[-1] if text else type(error).__name__
+    line = error.diag.message_primary or (text.splitlines()[-1] if text else type(error).__name__)
     for needle, fix in _REFUSALS:
         if needle in text:
             return SettingsError(f"PostgreSQL at {place} refused the login: {line}", fix=fix)
+    if error.sqlstate is not None and error.sqlstate[:2] in ("53", "54"):
+        return Unreachable(
+            f"PostgreSQL at {place} is short of something: {line} (SQLSTATE {error.sqlstate})",
+            fix="free it on the server (disk space, connections, memory); this is tried again",
+        )
     return Unreachable(
         f"PostgreSQL at {place} does not answer: {line}",
         fix="start it, or correct host and port in `dsn`; this is tried again",

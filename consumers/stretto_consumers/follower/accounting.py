@@ -94,6 +94,11 @@ class Accounting:
         self.waiting_records += sum(frontier.counts)
 
     @property
+    def frontiers_ahead(self) -> int:
+        """Frontiers that wait for their turn."""
+        return len(self._frontiers)
+
+    @property
     def position(self) -> Position:
         """Where the newest batch ends."""
         return self._position

@@ -6,7 +6,6 @@ changes are sorted by (transaction, total_order) before they come here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from stretto_consumers.follower.decode import UNCHANGED_VALUE, Change, Row
@@ -91,24 +90,34 @@ class KeylessNet:
     """Net effect on a table without key: how many times more or less each whole row is there."""
 
     def __init__(self) -> None:
-        self.counts: dict[Row, int] = {}
+        self.added: list[Row] = []
+        self.taken: list[Row] = []
 
     def feed(self, change: Change) -> None:
-        """An insert adds its row, a delete removes one, an update does both."""
+        """An insert adds its row, a delete takes one, an update does both."""
         if change.before is not None and change.op != "c":
-            self._add(change.before, -1)
+            self.taken.append(change.before)
         if change.after is not None:
-            self._add(change.after, 1)
+            self.added.append(change.after)
 
-    def _add(self, row: Row, count: int) -> None:
-        row = tuple((type(cell).__name__, cell) if type(cell) is not str else cell for cell in row)
-        self.counts[row] = self.counts.get(row, 0) + count
-
-    def rows(self) -> Iterable[tuple[Row, int]]:
-        """Each row with a count that is not 0."""
-        for row, count in self.counts.items():
-            if count:
-                yield tuple(cell if type(cell) is str else cell[1] for cell in row), count
+    def rows(self) -> tuple[list[Row], list[Row]]:
+        """Rows to add, and rows to remove, each of these followed by how many copies of it."""
+        if not self.taken:
+            return self.added, []
+        counts: dict[Row, int] = {}
+        for rows, step in ((self.added, 1), (self.taken, -1)):
+            for row in rows:
+                typed = tuple((type(cell).__name__, cell) if type(cell) is not str else cell for cell in row)
+                counts[typed] = counts.get(typed, 0) + step
+        added: list[Row] = []
+        removed: list[Row] = []
+        for typed, count in counts.items():
+            row = tuple(cell if type(cell) is str else cell[1] for cell in typed)
+            if count > 0:
+                added += [row] * count
+            elif count < 0:
+                removed.append((*row, -count))
+        return added, removed
 
 
 def copy_text(rows: list[Row], columns: int) -> list[bytes]:

@@ -41,7 +41,6 @@ class Follower:
                 with session:
                     if not session.open(stop):
                         return
-                    pause_s = FIRST_PAUSE_S
                     session.run(stop)
             except (Unsupported, Divergence) as error:
                 # All before it may be applied: the batch is taken again transaction by transaction, up to what halts.
@@ -66,6 +65,8 @@ class Follower:
                 return
             if not failure.retryable:
                 raise failure
+            if session.applied_something:
+                pause_s = FIRST_PAUSE_S
             log.warning("%s; trying again in %.1f s", failure.found, pause_s)
             self._progress.restarting(failure.found)
             stop.wait(pause_s)

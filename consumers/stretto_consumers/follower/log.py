@@ -25,6 +25,9 @@ STALLED_AFTER_S = 10.0
 
 METADATA_S = 10.0
 
+FRONTIERS_AHEAD = 16
+"""Frontiers that wait for their rows before reading more of them is put off."""
+
 GROUP_COMMIT_S = 5.0
 
 
@@ -45,6 +48,7 @@ class LogReader:
                 "fetch.wait.max.ms": 100,
             }
         )
+        self._held = False
         self._had = -1
         self._waiting_since = time.monotonic()
         self._committed_at = time.monotonic()
@@ -65,6 +69,7 @@ class LogReader:
         if batch is not None:
             return batch
         self._assign()
+        self._hold_frontiers()
         first = self._consumer.poll(timeout_s)
         if first is None:
             self._look_for_gap()
@@ -104,6 +109,16 @@ class LogReader:
     def _end_run(self, place: tuple[str | None, int | None], run: list[Waiting]) -> None:
         if run:
             self.accounting.queues[place].extend(run)  # type: ignore[index]  # a message always has both
+
+    def _hold_frontiers(self) -> None:
+        """Frontiers are small and come far ahead of their rows: some thousand of them would fill the memory."""
+        ahead = self.accounting.frontiers_ahead
+        if ahead > FRONTIERS_AHEAD and not self._held:
+            self._consumer.pause([TopicPartition(self._topic, 0)])
+            self._held = True
+        elif self._held and ahead < FRONTIERS_AHEAD // 2:
+            self._consumer.resume([TopicPartition(self._topic, 0)])
+            self._held = False
 
     def _frontier(self, message: confluent_kafka.Message) -> None:
         offset = message.offset() or 0

@@ -140,7 +140,7 @@ class TableNet:
         start, reader = 0, self._reader
         while start < len(rows):
             layout = reader.layout
-            if layout is None or not reader.keyed:
+            if layout is None:
                 self.feed(rows[start], partition, known)
                 start += 1
                 continue
@@ -151,6 +151,7 @@ class TableNet:
         """Take in records while they have this layout; return how many. Odd ones go through `feed`, one at a time."""
         decode, cells, entries, partial = layout.decode, layout.cells, self._keyed.entries, self._keyed.partial
         get, last, wanted, done = entries.get, "", False, 0
+        keyless = None if self._reader.keyed else self._keyless
         try:
             for _, key, value, headers in rows:
                 if value is None or headers is not None:
@@ -167,6 +168,12 @@ class TableNet:
                     wanted = known[last]
                 done += 1
                 if not wanted:
+                    continue
+                if keyless is not None:
+                    if envelope.op != "c":
+                        keyless.taken.append(cells(envelope.before))
+                    if envelope.after is not None:
+                        keyless.added.append(cells(envelope.after))
                     continue
                 before = get(key)
                 if envelope.after is None:
@@ -237,13 +244,7 @@ def _keyed_changes(net: KeyedNet, columns: tuple[str, ...], reader: TopicReader)
 
 def _keyless_changes(net: KeylessNet, columns: tuple[str, ...]) -> TableChanges:
     changes = TableChanges(columns, ())
-    added: list[Row] = []
-    removed: list[Row] = []
-    for row, count in net.rows():
-        if count > 0:
-            added += [row] * count
-        else:
-            removed.append((*row, -count))
+    added, removed = net.rows()
     changes.inserts = _rows(added, len(columns))
     changes.removed = _rows(removed, len(columns) + 1)
     return changes

@@ -59,6 +59,7 @@ class Session:
         self._careful_until = careful_until
         self.batch: Batch | None = None
         """The batch that is being applied, or was when the session ended."""
+        self.applied_something = False
         self.reached = 0
         """End of the newest batch that was read, applied or not: what ended the session lies before it."""
         self._closers: list[Callable[[], Any]] = []
@@ -148,6 +149,7 @@ class Session:
         if prepared.steps is None:
             self._ahead.applied()
         self._position = batch.position
+        self.applied_something = True
         self._progress.applied(batch, time.monotonic() - begun)
         self._publish(batch.position)  # step 4
         failpoint("follower.after_publish")
