@@ -16,7 +16,6 @@ CAPTURE = (
     "capture.before_status:5",
 )
 FOLLOWER = (
-    "follower.after_staging:3",
     "follower.after_sql:3",
     "follower.after_position:3",
     "follower.after_commit:3",
@@ -56,6 +55,21 @@ def test_a_follower_killed_here_goes_on_where_it_was(faults: Faults, failpoint: 
     load.wait_for_more(100)
     follower = faults.processes.follower()
     load.wait_for_more(200)
+    faults.check()
+    follower.stop()
+    capture.stop()
+
+
+def test_a_follower_killed_after_it_staged_a_large_batch_goes_on_where_it_was(faults: Faults) -> None:
+    leader = faults.pipeline.leader
+    leader.execute("insert into children select -i, 1, 'early' from generate_series(1, 5000) i")
+    leader.execute("update children set note = 'late' where id < 0")
+    load = faults.load()
+    capture = faults.processes.capture()
+    assert faults.processes.follower("follower.after_staging").exit_code() == -signal.SIGKILL
+    leader.execute("update children set note = 'later' where id < 0")
+    load.wait_for_more(100)
+    follower = faults.processes.follower()
     faults.check()
     follower.stop()
     capture.stop()

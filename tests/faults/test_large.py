@@ -64,11 +64,12 @@ def test_rows_of_a_new_table_that_a_killed_capture_left_behind_are_void(faults: 
     follower = faults.processes.follower()
     capture = faults.processes.capture("capture.between_parts:3", capture__batch_rows="100")
     capture.says("capturing from")
-    faults.pipeline.leader.execute("insert into children select i, 1, 'x' from generate_series(1, 1000) i")
+    faults.pipeline.leader.execute("create table fresh (id int primary key, note text)")
+    faults.pipeline.leader.execute("insert into fresh select i, 'x' from generate_series(1, 1000) i")
     assert capture.exit_code() == -signal.SIGKILL
     capture = faults.processes.capture(capture__batch_rows="100")
     faults.settled()
-    faults.pipeline.leader.execute("update children set note = 'y' where id % 10 = 0")
+    faults.pipeline.leader.execute("update fresh set note = 'y' where id % 10 = 0")
     faults.settled()
     faults.check_equal()
     assert faults.check_log().void >= 300

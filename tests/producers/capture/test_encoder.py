@@ -82,7 +82,7 @@ class Written:
     def records(self) -> list[tuple[bytes | None, bytes, dict[str, bytes]]]:
         """Value, key and headers of each record, in order."""
         rows = [record for partition in self.partitions for record in partition.take()]
-        return [(row[0], row[1], dict(row[2]) if len(row) > 2 else {}) for row in rows]  # type: ignore[misc]
+        return [(row[0], row[1], dict(row[2]) if len(row) > 2 else {}) for row in rows]
 
 
 @given(tables_with_rows())
