@@ -174,7 +174,7 @@ class LogChecks:
         if self._topics.transactions not in self._partitions:
             return
         found = find_frontier(self._kafka, self._topics.transactions)
-        repair = "`stretto destroy --yes`, `stretto init`, and `stretto follower add` for each follower"
+        repair = "`stretto destroy --yes`, `stretto init`, and `stretto follower add --replace` for each follower"
         if found is None:
             if self._slot is not None:
                 yield fail(LOG, "frontier", "the slot exists, but the log holds no frontier", repair)
