@@ -8,7 +8,7 @@ time-out is never used again: the caller makes a new writer, which decides the o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import confluent_kafka
@@ -33,7 +33,7 @@ LINGER_MS = 5
 
 
 class LogWriter:
-    """A transactional producer. `init()` once, then `write()` and `commit()` per Kafka transaction."""
+    """A transactional producer. `init()` once, then per Kafka transaction `begin()`, `produce()` and `commit()`."""
 
     def __init__(self, kafka: KafkaSettings, transactional_id: str, transaction_timeout_s: float) -> None:
         self._kafka = kafka
@@ -64,52 +64,61 @@ class LogWriter:
         except KafkaException as error:
             raise explain(error, self._kafka, "taking over the transactional id") from None
 
-    def write(
-        self, records: dict[Partition, list[RowRecord]], first: Iterable[LogRecord], last: Iterable[LogRecord]
-    ) -> dict[Partition, int]:
-        """Write one Kafka transaction: `first`, the records, then `last`; return each partition's next offset.
+    def begin(self, first: Iterable[LogRecord]) -> None:
+        """Begin a Kafka transaction with the records `first`. Raises as `commit` does."""
+        self._offsets: dict[Partition, int] = {}
+        self._counts: dict[Partition, int] = {}
+        try:
+            self._producer.begin_transaction()
+            self._opened_at = time.monotonic()
+            for record in first:
+                self._produce(*record)
+        except KafkaException as error:
+            raise self._failure(error) from None
+        failpoint("capture.after_open")
+
+    def produce(self, topic: str, partition: int, rows: list[RowRecord]) -> None:
+        """Add a partition's next records, at least one, to the open Kafka transaction. Raises as `commit` does."""
+        produce, place = self._producer.produce, (topic, partition)
+        begun = self._counts.get(place, 0)
+        self._counts[place] = begun + len(rows)
+        try:
+            if not begun:  # the first one tells the offset that it got: the others follow it without a gap
+                head = rows[0]
+                headers = head[2] if len(head) == 3 else None
+                self._produce(topic, head[0], head[1], partition, on_delivery=self._delivered, headers=headers)
+                rows = rows[1:]
+            for row in rows:
+                try:
+                    if len(row) == 2:
+                        produce(topic, row[0], row[1], partition)
+                    else:
+                        produce(topic, row[0], row[1], partition, headers=row[2])  # type: ignore[arg-type]  # list is invariant
+                except BufferError:
+                    self._produce(topic, row[0], row[1], partition, headers=row[2] if len(row) == 3 else None)
+            self._producer.poll(0)
+        except KafkaException as error:
+            raise self._failure(error) from None
+
+    def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
+        if error is None:
+            self._offsets[message.topic() or "", message.partition() or 0] = message.offset() or 0
+
+    def commit(self, last: Iterable[LogRecord]) -> dict[Partition, int]:
+        """Add the records `last` and commit; return the next offset of each partition that got records.
 
         Blocks until the broker has committed. Raises Fenced, Halted (a record that the broker does not take) or
         Unreachable; after any of them this writer is of no more use.
         """
-        producer = self._producer
-        offsets: dict[Partition, int] = {}
-
-        def delivered(error: KafkaError | None, message: confluent_kafka.Message) -> None:
-            if error is None:
-                offsets[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
-
+        failpoint("capture.after_rows")
         try:
-            producer.begin_transaction()
-            self._opened_at = time.monotonic()
-            for record in first:
-                self._produce(*record)
-            failpoint("capture.after_open")
-            for (topic, partition), rows in records.items():
-                self._produce_rows(topic, partition, rows, delivered)
-                producer.poll(0)
-            failpoint("capture.after_rows")
             for record in last:
                 self._produce(*record)
             failpoint("capture.after_frontier")
-            producer.commit_transaction(self._timeout_s + 10)
+            self._producer.commit_transaction(self._timeout_s + 10)
         except KafkaException as error:
             raise self._failure(error) from None
-        return offsets
-
-    def _produce_rows(self, topic: str, partition: int, rows: list[RowRecord], delivered: Callable[..., None]) -> None:
-        """Produce a partition's records; the last one tells the offset that it got."""
-        produce, last = self._producer.produce, rows.pop()
-        for row in rows:
-            try:
-                if len(row) == 2:
-                    produce(topic, row[0], row[1], partition)
-                else:
-                    produce(topic, row[0], row[1], partition, headers=row[2])  # type: ignore[arg-type]  # list is invariant
-            except BufferError:
-                self._produce(topic, row[0], row[1], partition, headers=row[2] if len(row) == 3 else None)
-        headers = last[2] if len(last) == 3 else None
-        self._produce(topic, last[0], last[1], partition, on_delivery=delivered, headers=headers)
+        return {place: self._offsets[place] + count for place, count in self._counts.items()}
 
     def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int, **more: Any) -> None:
         """Produce, waiting while librdkafka's queue is full."""

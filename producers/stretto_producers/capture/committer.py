@@ -26,10 +26,14 @@ class Committer:
     """Holds at most one batch in flight. `submit()` and `take()` are for one thread; `fd` becomes readable with a result."""
 
     def __init__(
-        self, writer: LogWriter, envelope: Callable[[Sealed], tuple[list[LogRecord], list[LogRecord]]]
+        self,
+        writer: LogWriter,
+        opening: Callable[[], list[LogRecord]],
+        closing: Callable[[Sealed], list[LogRecord]],
     ) -> None:
         self._writer = writer
-        self._envelope = envelope
+        self._opening = opening
+        self._closing = closing
         self._wake = threading.Semaphore(0)
         self._work: Sealed | None = None
         self._result: Written | BaseException | None = None
@@ -76,9 +80,12 @@ class Committer:
                     return
                 continue
             try:
-                first, last = self._envelope(work)
                 begun = time.monotonic()
-                offsets = self._writer.write(work.records, first, last)
+                if not work.begun:
+                    self._writer.begin(self._opening())
+                for (topic, partition), rows in work.records.items():
+                    self._writer.produce(topic, partition, rows)
+                offsets = self._writer.commit(self._closing(work))
                 self._result = Written(work, offsets, time.monotonic() - begun)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
                 self._result = error

@@ -67,6 +67,7 @@ class Session:
         self._progress = progress
         self._source = settings.source
         self._batch = Batch()
+        self._begun = False
         self._transaction: TransactionText | None = None
         self._begin: Any = None
         self._origin = ""
@@ -98,6 +99,7 @@ class Session:
             kafka, names.transactional_id(settings.prefix, source.name), settings.capture.transaction_timeout_s
         )
         self._closers.append(writer.close)
+        self._writer = writer
         writer.init()  # step 1
         failpoint("capture.after_init_transactions")
 
@@ -132,7 +134,7 @@ class Session:
         self._fixed = SourceText(VERSION, f"{settings.prefix}.{source.name}", identity.database, self._frontier.epoch)
         self._pulse = Pulse(source, settings.capture.heartbeat_s)
         self._closers.append(self._pulse.close)
-        self._committer = Committer(writer, self._envelope)
+        self._committer = Committer(writer, self._opening, self._closing)
         self._closers.append(self._committer.close)
         self._received = self._flushed = self._frontier.end_lsn
         self._progress.opened(self._frontier, self._pulse)
@@ -166,8 +168,9 @@ class Session:
             self._handle(messages)
             now = time.monotonic()
             self._harvest()
-            full = batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes
-            if full:
+            if len(messages) == READ_AT_ONCE and not committer.busy:
+                self._write_ahead()
+            if batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes:
                 self._await_committer()
                 self._seal(now)
             elif len(messages) < READ_AT_ONCE:
@@ -203,6 +206,16 @@ class Session:
             if time.monotonic() - self._last_status >= self._settings.capture.status_s:
                 self._send_status()
 
+    def _write_ahead(self) -> None:
+        """More follows at once, and no commit is under way: what is there goes to librdkafka while it is in the CPU's cache."""
+        for rows in self._relations.all_partitions():
+            if rows.rows:
+                if not self._begun:
+                    self._writer.begin(self._opening())
+                    self._begun = True
+                rows.sent += len(rows.rows)
+                self._writer.produce(rows.topic, rows.partition, rows.take())
+
     def _seal(self, now: float) -> None:
         """Hand what waits to the committer: with a frontier when a whole transaction (or nothing at all) waits."""
         batch = self._batch
@@ -210,7 +223,8 @@ class Session:
         if inside:
             batch.note_open()
         frontier = None if inside and not batch.complete else self._make_frontier(now)
-        sealed = batch.seal(self._relations.all_partitions(), frontier)
+        sealed = batch.seal(self._relations.all_partitions(), frontier, begun=self._begun)
+        self._begun = False
         if frontier is not None:
             self._name_starts(frontier)
         self._committer.submit(sealed)
@@ -249,14 +263,18 @@ class Session:
             frontier.start_offsets = [PartitionOffset(t, p, 0) for t, p in made if (t, p) in counted]
             self._relations.new_partitions = [place for place in made if place not in counted]
 
-    def _envelope(self, sealed: Sealed) -> tuple[list[LogRecord], list[LogRecord]]:
-        """The control records around a batch: `Open` before its first row, shapes and the frontier after its last."""
-        key = self._source.name.encode()
-        first: list[LogRecord] = [(self._topic, encode_record(Open(self._source.name, self._frontier.epoch)), key, 0)]
+    def _opening(self) -> list[LogRecord]:
+        """The `Open` record, before a Kafka transaction's first row."""
+        return [
+            (self._topic, encode_record(Open(self._source.name, self._frontier.epoch)), self._source.name.encode(), 0)
+        ]
+
+    def _closing(self, sealed: Sealed) -> list[LogRecord]:
+        """Shapes and the frontier, after its last row."""
         last = list(sealed.shapes)
         if sealed.frontier is not None:
-            last.append((self._topic, encode_record(sealed.frontier), key, 0))
-        return first, last
+            last.append((self._topic, encode_record(sealed.frontier), self._source.name.encode(), 0))
+        return last
 
     # --- step 5 -------------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ def write_genesis(settings: Settings, frontier: Frontier, shapes: Iterable[Table
         first = (topic, encode_record(Open(frontier.source, frontier.epoch)), key, 0)
         schema = names.schema_topic(settings.prefix, frontier.source)
         known = [(schema, encode_table(table), schema_key(table), 0) for table in shapes]
-        writer.write({}, [first], [*known, (topic, encode_record(frontier), key, 0)])
+        writer.begin([first])
+        writer.commit([*known, (topic, encode_record(frontier), key, 0)])
     finally:
         writer.close()
