@@ -103,6 +103,8 @@ class Open(msgspec.Struct, tag="open", tag_field="record"):
 
     source: str
     epoch: int
+    instance: str = ""
+    """Random name of the process that wrote it: one that comes back knows whether another took over meanwhile."""
 
 
 Record = Frontier | Open

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from stretto_connectors.kafka.client import client_options, explain
 from stretto_schemas.errors import Halted, Unreachable
-from stretto_schemas.frontier import Frontier, Record, decode_record
+from stretto_schemas.frontier import Frontier, Open, Record, decode_record
 from stretto_schemas.settings import KafkaSettings
 
 TIMEOUT_S = 20.0
@@ -54,11 +54,16 @@ def decode(value: bytes | None, topic: str, offset: int) -> Record:
 
 
 def read_range(
-    kafka: KafkaSettings, topic: str, partition: int, start: int, end: int
+    kafka: KafkaSettings, topic: str, partition: int, start: int, end: int, *, uncommitted: bool = False
 ) -> Iterator[confluent_kafka.Message]:
-    """Committed records with `start <= offset < end`, in order. Raises Unreachable after a time without any answer."""
+    """Committed (or also uncommitted) records with `start <= offset < end`, in order. Raises Unreachable after a time without any answer."""
     consumer = confluent_kafka.Consumer(
-        {**consumer_options(kafka, "stretto-scan"), "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+        {
+            **consumer_options(kafka, "stretto-scan"),
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+            "isolation.level": "read_uncommitted" if uncommitted else "read_committed",
+        }
     )
     try:
         consumer.assign([TopicPartition(topic, partition, start)])
@@ -102,6 +107,22 @@ def find_frontier(
             record = decode(message.value(), topic, message.offset() or 0)
             if isinstance(record, Frontier) and wanted(record):
                 found = record, message.offset() or 0
+        if found is not None:
+            return found
+        end, window = start, window * 4
+    return None
+
+
+def newest_open(kafka: KafkaSettings, topic: str) -> Open | None:
+    """The `Open` record written last, committed or not: whose producer wrote to the log last."""
+    low, high = watermarks(kafka, topic)
+    end, window = high, FIRST_WINDOW
+    while end > low:
+        start = max(low, end - window)
+        found = None
+        for message in read_range(kafka, topic, 0, start, end, uncommitted=True):
+            record = decode(message.value(), topic, message.offset() or 0)
+            found = record if isinstance(record, Open) else found
         if found is not None:
             return found
         end, window = start, window * 4

@@ -32,6 +32,10 @@ LINGER_MS = 5
 """Larger requests while a large batch is produced: a fifth less CPU here and on the broker. A commit does not wait for it."""
 
 
+TAKEOVER_S = 3.0
+"""Longer than a capture that waits for the slot takes to find it free and to write its first record."""
+
+
 class LogWriter:
     """A transactional producer. `init()` once, then per Kafka transaction `begin()`, `produce()` and `commit()`."""
 
@@ -57,7 +61,7 @@ class LogWriter:
             }
         )
 
-    def init(self, timeout_s: float = 30.0) -> None:
+    def init(self, timeout_s: float = 10.0) -> None:
         """Fence every other writer of this id and learn what became of its last transaction. Raises Unreachable."""
         try:
             self._producer.init_transactions(timeout_s)
@@ -133,12 +137,11 @@ class LogWriter:
         cause = error.args[0]
         if cause.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
             if time.monotonic() - self._opened_at < self._timeout_s:
-                return Fenced(
-                    "another capture of this source has started and fenced this one",
-                    expected="one capture per source",
-                    fix="stop the other one, or let it run and leave this one stopped",
-                )
+                return fenced()
             return explain(error, self._kafka, "committing (the transaction had timed out)")
+        if cause.code() == KafkaError.UNKNOWN:
+            # So a broker answers, too, when another process takes over the id in the middle of a commit: leave it time.
+            time.sleep(TAKEOVER_S)
         if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return Halted(
                 f"a row does not fit into a Kafka record: {cause.str()}",
@@ -151,3 +154,12 @@ class LogWriter:
         """Drop the producer with everything it still holds."""
         self._producer.purge()
         self._producer.poll(0)
+
+
+def fenced() -> Fenced:
+    """Another process writes with this one's transactional id."""
+    return Fenced(
+        "another capture of this source has started and fenced this one",
+        expected="one capture per source",
+        fix="stop the other one, or let it run and leave this one stopped",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 
 import psycopg
@@ -33,10 +34,10 @@ class Capture:
 
     def run(self, stop: threading.Event) -> None:
         """Capture until `stop` is set. Servers that do not answer are waited for; raises what waiting does not heal."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, again, instance = FIRST_PAUSE_S, False, secrets.token_hex(8)
         while not stop.is_set():
             try:
-                with Session(self._settings, self._progress) as session:
+                with Session(self._settings, self._progress, instance, again=again) as session:
                     session.open()
                     pause_s = FIRST_PAUSE_S
                     session.run(stop)
@@ -50,5 +51,6 @@ class Capture:
                 raise failure
             log.warning("%s; trying again in %.1f s", failure.found, pause_s)
             self._progress.restarting(failure.found)
+            again = again or self._progress.sequence >= 0
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, self._settings.capture.retry_max_s)

@@ -25,8 +25,8 @@ import psycopg
 
 from stretto_connectors.failpoints import failpoint
 from stretto_connectors.kafka.client import admin
-from stretto_connectors.kafka.reader import end_offsets, find_frontier
-from stretto_connectors.kafka.writer import LogRecord, LogWriter, Partition
+from stretto_connectors.kafka.reader import end_offsets, find_frontier, newest_open
+from stretto_connectors.kafka.writer import LogRecord, LogWriter, Partition, fenced
 from stretto_connectors.postgres import pgoutput
 from stretto_connectors.postgres.connection import connect
 from stretto_connectors.postgres.replication import ReplicationConnection
@@ -62,7 +62,10 @@ VERSION = "0.1.0"
 class Session:
     """Owns every connection of one run. Use as a context manager; `run()` returns when `stop` is set."""
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
+    def __init__(self, settings: Settings, progress: Progress, instance: str, *, again: bool) -> None:
+        """`instance` names this process in the log; `again`: it had a session before, and another may have taken over."""
+        self._instance = instance
+        self._again = again
         self._settings = settings
         self._progress = progress
         self._source = settings.source
@@ -100,10 +103,12 @@ class Session:
         )
         self._closers.append(writer.close)
         self._writer = writer
+        self._topic = names.transactions_topic(settings.prefix, source.name)
+        if self._again:
+            self._check_owner()
         writer.init()  # step 1
         failpoint("capture.after_init_transactions")
 
-        self._topic = names.transactions_topic(settings.prefix, source.name)
         found = find_frontier(kafka, self._topic)  # step 2
         if found is None:
             raise Gap(
@@ -140,6 +145,12 @@ class Session:
         self._progress.opened(self._frontier, self._pulse)
         self._send_status()
         log.info("capturing from %s on, slot %s", identity.database, source.slot_name)
+
+    def _check_owner(self) -> None:
+        """An error may have been another capture's doing: do not fence it in turn."""
+        last = newest_open(self._settings.kafka, self._topic)
+        if last is not None and last.instance and last.instance != self._instance:
+            raise fenced()
 
     def _start(self, sql: psycopg.Connection[tuple[Any, ...]]) -> None:
         version = self._stream.server_version()
@@ -266,7 +277,12 @@ class Session:
     def _opening(self) -> list[LogRecord]:
         """The `Open` record, before a Kafka transaction's first row."""
         return [
-            (self._topic, encode_record(Open(self._source.name, self._frontier.epoch)), self._source.name.encode(), 0)
+            (
+                self._topic,
+                encode_record(Open(self._source.name, self._frontier.epoch, self._instance)),
+                self._source.name.encode(),
+                0,
+            )
         ]
 
     def _closing(self, sealed: Sealed) -> list[LogRecord]:
