@@ -13,19 +13,17 @@ Partition = tuple[str, int]
 
 @dataclass(slots=True)
 class Sealed:
-    """The rest of a Kafka transaction, to be written and committed. Without frontier: a part of a source transaction."""
+    """One Kafka transaction, ready to be written. `frontier` is None for an inner part of a large source transaction."""
 
     records: dict[Partition, list[RowRecord]]
     frontier: Frontier | None
     waiting: dict[Partition, int]
-    """Number of records by partition, those that the Kafka transaction has already among them."""
+    """Number of records by partition."""
     uncounted: dict[Partition, int]
     """Records at the end of a partition's list that the frontier does not count: the next one does."""
     shapes: list[LogRecord]
     rows: int
     size: int
-    begun: bool
-    """True when the Kafka transaction is open and has its first records."""
 
 
 class Batch:
@@ -98,14 +96,12 @@ class Batch:
 
     def note_open(self) -> None:
         """Called before `seal()` inside a source transaction: how many of its records wait now."""
-        self._open_here = {rows: min(rows.open, rows.sent + len(rows.rows)) for rows in self.tally.touched}
+        self._open_here = {rows: min(rows.open, len(rows.rows)) for rows in self.tally.touched}
 
-    def seal(self, partitions: list[PartitionRows], frontier: Frontier | None, *, begun: bool = False) -> Sealed:
+    def seal(self, partitions: list[PartitionRows], frontier: Frontier | None) -> Sealed:
         """Take everything that waits. With a frontier, its counts, transactions and barriers are filled in."""
-        waiting = {(r.topic, r.partition): r.sent + len(r.rows) for r in partitions if r.sent or r.rows}
         records = {(rows.topic, rows.partition): rows.take() for rows in partitions if rows.rows}
-        for rows in partitions:
-            rows.sent = 0
+        waiting = {place: len(rows) for place, rows in records.items()}
         uncounted: dict[Partition, int] = {}
         if frontier is not None:
             index = self._index
@@ -120,7 +116,7 @@ class Batch:
             self.transactions, self.barriers, self._counts, self._index = [], [], {}, {}
             self.heartbeat_us = None
         shapes, self.shapes = self.shapes, []
-        sealed = Sealed(records, frontier, waiting, uncounted, shapes, self.rows, self.size, begun)
+        sealed = Sealed(records, frontier, waiting, uncounted, shapes, self.rows, self.size)
         self.tally.rows = self.tally.size = 0
         self._open_here = {}
         return sealed

@@ -81,8 +81,7 @@ class Committer:
                 continue
             try:
                 begun = time.monotonic()
-                if not work.begun:
-                    self._writer.begin(self._opening())
+                self._writer.begin(self._opening())
                 for (topic, partition), rows in work.records.items():
                     self._writer.produce(topic, partition, rows)
                 offsets = self._writer.commit(self._closing(work))

@@ -44,7 +44,7 @@ def latin1(text: str) -> str:
 class PartitionRows:
     """Records of one partition that wait for their Kafka transaction."""
 
-    __slots__ = ("append", "open", "partition", "rows", "sent", "topic")
+    __slots__ = ("append", "open", "partition", "rows", "topic")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
@@ -53,8 +53,6 @@ class PartitionRows:
         self.append = self.rows.append
         self.open = 0
         """Records of the open source transaction, also those of earlier Kafka transactions."""
-        self.sent = 0
-        """Records that the open Kafka transaction has already."""
 
     def take(self) -> list[RowRecord]:
         """Hand the records over and start an empty list."""

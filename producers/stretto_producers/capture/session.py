@@ -70,7 +70,6 @@ class Session:
         self._progress = progress
         self._source = settings.source
         self._batch = Batch()
-        self._begun = False
         self._transaction: TransactionText | None = None
         self._begin: Any = None
         self._origin = ""
@@ -102,7 +101,6 @@ class Session:
             kafka, names.transactional_id(settings.prefix, source.name), settings.capture.transaction_timeout_s
         )
         self._closers.append(writer.close)
-        self._writer = writer
         self._topic = names.transactions_topic(settings.prefix, source.name)
         if self._again:
             self._check_owner()
@@ -179,8 +177,6 @@ class Session:
             self._handle(messages)
             now = time.monotonic()
             self._harvest()
-            if len(messages) == READ_AT_ONCE and not committer.busy:
-                self._write_ahead()
             if batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes:
                 self._await_committer()
                 self._seal(now)
@@ -217,16 +213,6 @@ class Session:
             if time.monotonic() - self._last_status >= self._settings.capture.status_s:
                 self._send_status()
 
-    def _write_ahead(self) -> None:
-        """More follows at once, and no commit is under way: what is there goes to librdkafka while it is in the CPU's cache."""
-        for rows in self._relations.all_partitions():
-            if rows.rows:
-                if not self._begun:
-                    self._writer.begin(self._opening())
-                    self._begun = True
-                rows.sent += len(rows.rows)
-                self._writer.produce(rows.topic, rows.partition, rows.take())
-
     def _seal(self, now: float) -> None:
         """Hand what waits to the committer: with a frontier when a whole transaction (or nothing at all) waits."""
         batch = self._batch
@@ -234,8 +220,7 @@ class Session:
         if inside:
             batch.note_open()
         frontier = None if inside and not batch.complete else self._make_frontier(now)
-        sealed = batch.seal(self._relations.all_partitions(), frontier, begun=self._begun)
-        self._begun = False
+        sealed = batch.seal(self._relations.all_partitions(), frontier)
         if frontier is not None:
             self._name_starts(frontier)
         self._committer.submit(sealed)
