@@ -91,6 +91,9 @@ class CaptureSettings(_Section):
     )
     heartbeat_s: Seconds = Field(5.0, description="A heartbeat message goes through the WAL this often.")
     full_frontier_s: Seconds = Field(5.0, description="A frontier with every partition's offset is written this often.")
+    trim_s: Seconds = Field(
+        600.0, description="The head of the transactions topic, which outlived its rows, is cut this often."
+    )
     status_s: Seconds = Field(5.0, description="A standby status update is sent at least this often.")
     transaction_timeout_s: Seconds = Field(60.0, description="Kafka aborts a transaction that stays open this long.")
     retry_max_s: Seconds = Field(10.0, description="Longest pause before trying an unreachable server again.")

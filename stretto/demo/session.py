@@ -42,6 +42,13 @@ class Session:
         near = sql.SQL("select {key} from {table} where {key} >= %s order by {key} limit %s for update")
         return [row[0] for row in self.conn.execute(near.format(**names), (self.rng.randint(*ends), n))]
 
+    def rekey(self, table: str, n: int) -> None:
+        """Give up to n neighbouring rows the sequence's next ids, one statement each: within one, the plan says who is first."""
+        for key in self.keys(table, "id", n):
+            self.write(
+                table, "update {table} set id = nextval(pg_get_serial_sequence(%s, 'id')) where id = %s", table, key
+            )
+
     def text(self) -> str:
         """One of the texts that bend a pipeline."""
         return self.rng.choice(TEXTS)

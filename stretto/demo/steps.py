@@ -137,8 +137,7 @@ def order_delete(s: Session) -> None:
 
 def order_rekey(s: Session) -> None:
     """The lines follow by cascade."""
-    rekey = "update orders set id = nextval(pg_get_serial_sequence('orders', 'id')) where id = any(%s)"
-    s.write("orders", rekey, s.keys("orders", "id", s.some(2)))
+    s.rekey("orders", s.some(2))
 
 
 def order_lines_move(s: Session) -> None:
@@ -179,8 +178,7 @@ def document_version(s: Session) -> None:
 def document_rekey(s: Session) -> None:
     """A new primary key with the body untouched."""
     for table in ("documents", "archives"):
-        rekey = "update {table} set id = nextval(pg_get_serial_sequence(%s, 'id')) where id = any(%s)"
-        s.write(table, rekey, table, s.keys(table, "id", s.some(2)))
+        s.rekey(table, s.some(2))
 
 
 def document_body(s: Session) -> None:

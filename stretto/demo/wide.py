@@ -184,10 +184,10 @@ class Wide:
 
     def rekey_rows(self, conn: psycopg.Connection[Any], n: int, rng: random.Random) -> int:
         """Give up to n rows a new primary key and leave the rest of them alone. Returns the rows changed."""
-        rekey = sql.SQL("update {0} set id = nextval(pg_get_serial_sequence({1}, 'id')) where id = any(%s)").format(
+        rekey = sql.SQL("update {0} set id = nextval(pg_get_serial_sequence({1}, 'id')) where id = %s").format(
             sql.Identifier(TABLE), sql.Literal(TABLE)
         )
-        return conn.execute(rekey, [pick_keys(conn, n, rng)]).rowcount
+        return sum(conn.execute(rekey, [key]).rowcount for key in pick_keys(conn, n, rng))
 
     def delete_rows(self, conn: psycopg.Connection[Any], n: int, rng: random.Random) -> int:
         """Delete up to n rows. Returns the rows deleted; the caller commits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import confluent_kafka
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -70,3 +71,12 @@ def partition_counts(client: AdminClient, kafka: KafkaSettings, prefix: str = ""
         for name, topic in metadata.topics.items()
         if name.startswith(prefix) and topic.error is None
     }
+
+
+def delete_before(client: AdminClient, kafka: KafkaSettings, topic: str, partition: int, offset: int) -> None:
+    """Take away the records of a partition that lie before `offset`. Raises Unreachable or SettingsError (no right to delete)."""
+    for future in client.delete_records([TopicPartition(topic, partition, offset)]).values():
+        try:
+            future.result(TIMEOUT_S)
+        except confluent_kafka.KafkaException as error:
+            raise explain(error, kafka, f"deleting the head of topic {topic}") from None

@@ -34,6 +34,9 @@ SESSION = {
 """Sent as connection options, which win over what the database and the role set. With `row_security=off` a policy that
 would hide rows is an error instead of a silently partial copy."""
 
+OPTIONS = ("synchronous_commit", "session_replication_role", "enable_seqscan", "jit")
+"""Server settings that a caller may give besides; other keywords are libpq's."""
+
 KEEPALIVE = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
 
 
@@ -54,7 +57,7 @@ def connection_string(dsn: SecretStr, password: SecretStr | None, *, application
             expected="host=... port=... user=... dbname=..., or postgresql://...",
             fix="correct `dsn`",
         ) from None
-    session = {**SESSION, **{k: v for k, v in more.items() if k in ("synchronous_commit", "session_replication_role")}}
+    session = {**SESSION, **{k: v for k, v in more.items() if k in OPTIONS}}
     extra = {k: v for k, v in more.items() if k not in session}
     options = " ".join(f"-c {key}={value}" for key, value in session.items())
     merged: dict[str, Any] = {"connect_timeout": "10", **KEEPALIVE, **given}

@@ -54,7 +54,8 @@ class LogReader:
         self._committed_at = time.monotonic()
         self.budget = Budget(settings.follower.buffer_bytes, settings.follower.spill_dir)
         ignored = frozenset({names.message_topic(settings.prefix, settings.source.name)})
-        self._new: list[TopicPartition] = [TopicPartition(self._topic, 0, position.frontier_offset)]
+        self._from = position.frontier_offset
+        self._new: list[TopicPartition] = [TopicPartition(self._topic, 0, self._from)]
         self.accounting = Accounting(position, self.budget, ignored, self._subscribe)
 
     def _subscribe(self, place: tuple[str, int], offset: int) -> None:
@@ -138,7 +139,7 @@ class LogReader:
     def _out_of_range(self, topic: str, partition: int) -> None:
         """Retention removes commit markers too, so a head beyond our place is a gap only if counted records are gone."""
         low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-        wanted = self.accounting.next_offset.get((topic, partition), 0)
+        wanted = self._from if topic == self._topic else self.accounting.next_offset.get((topic, partition), 0)
         if topic == self._topic or wanted > high:
             raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
         self._consumer.incremental_unassign([TopicPartition(topic, partition)])

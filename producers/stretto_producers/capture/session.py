@@ -38,6 +38,7 @@ from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
 from stretto_producers.capture.pulse import HEARTBEAT_PREFIX, Pulse
 from stretto_producers.capture.relations import Relations
+from stretto_producers.capture.trim import Trimmer
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, Unsupported
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, SchemaChange, Truncate, encode_record
@@ -137,6 +138,7 @@ class Session:
         self._fixed = SourceText(VERSION, f"{settings.prefix}.{source.name}", identity.database, self._frontier.epoch)
         self._pulse = Pulse(source, settings.capture.heartbeat_s)
         self._closers.append(self._pulse.close)
+        self._closers.append(Trimmer(settings, self._topic).close)
         self._committer = Committer(writer, self._opening, self._closing)
         self._closers.append(self._committer.close)
         self._received = self._flushed = self._frontier.end_lsn
