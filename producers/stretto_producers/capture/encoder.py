@@ -260,10 +260,12 @@ class RelationEncoder:
         if kind != "N":
             old, pos, _ = self._read(buf, text, pos + 1)
         new, _, unchanged = self._read(buf, text, pos + 1)
-        if unchanged is not None and kind == "O" and old is not None:
-            for index in unchanged:
+        if unchanged is not None and old is not None:
+            # Of a key alone (K) the rest of the old row is null; a large key is in it, also where it did not change.
+            sent = unchanged if kind == "O" else [index for index in unchanged if index in self._key]
+            for index in sent:
                 new[index] = old[index]
-            unchanged = None
+            unchanged = [index for index in unchanged if index not in sent] or None
         names = self._names(unchanged)
         after = self._row % tuple(new)
         if old is None:

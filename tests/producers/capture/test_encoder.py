@@ -170,6 +170,19 @@ def test_an_old_row_fills_in_what_was_not_sent() -> None:
     assert headers == {}
 
 
+def test_an_old_key_fills_in_a_large_key_that_was_not_sent() -> None:
+    written = Written(Table("s", "t", "topic", COLUMNS, ('l"ng ä',)))
+    for key in ("löng 1", "löng 2"):
+        data = message(b"U", b"K", tuple_bytes([None, key, None]), b"N", tuple_bytes(["1", UNSENT, UNSENT]))
+        written.encoder.update(data, 30, 55, written.transaction)
+    for number, (value, key, headers) in enumerate(written.records(), start=1):
+        assert value is not None
+        assert json.loads(key) == {'l"ng ä': f"löng {number}"}
+        assert json.loads(value)["op"] == "u"
+        assert json.loads(value)["after"] == {"id": 1, 'l"ng ä': f"löng {number}", "b": "__debezium_unavailable_value"}
+        assert json.loads(headers[UNCHANGED]) == ["b"]
+
+
 def test_one_key_always_goes_to_one_partition() -> None:
     written = Written(Table("s", "t", "topic", COLUMNS, ("id",)), partitions=4)
     for number in range(200):
