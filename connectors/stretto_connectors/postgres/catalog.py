@@ -68,14 +68,6 @@ def read_type_names(conn: Connection, types: list[tuple[int, int]]) -> list[tupl
     ]
 
 
-def published_tables(conn: Connection, publication: str) -> list[tuple[str, str]]:
-    """Schema and name of each table whose rows the publication publishes now, under the name that the rows carry."""
-    rows = conn.execute(
-        "select schemaname::text, tablename::text from pg_publication_tables where pubname = %s", (publication,)
-    ).fetchall()
-    return [(schema, name) for schema, name in rows]
-
-
 def takes_new_tables(conn: Connection, publication: str) -> bool:
     """Whether tables made later join the publication by themselves."""
     row = conn.execute(

@@ -11,7 +11,6 @@ from confluent_kafka.admin import AdminClient
 from stretto_connectors.kafka.reader import missing_topic, read_range, watermarks
 from stretto_connectors.kafka.topics import ensure_topics, partition_counts, rows_config
 from stretto_connectors.postgres.catalog import (
-    published_tables,
     read_columns,
     read_key,
     read_type_names,
@@ -53,10 +52,8 @@ class Relations:
         for table in self._shapes.values():
             if table.topic not in self._counts:
                 raise missing_topic(table.topic)
-        self._row_topics = {table.topic for table in self._shapes.values()} | {
-            table_topic(settings.prefix, settings.source.name, schema, name)
-            for schema, name in published_tables(sql, settings.source.publication)
-        }
+        self._row_topics = {topic for topic in self._counts if topic.removeprefix(prefix).count(".") == 1}
+        """Topics of all tables there ever were: a published name may have changed since rows came under it."""
         self._partitions: dict[str, list[PartitionRows]] = {}
         self.encoders: dict[int, RelationEncoder] = {}
         self.new_partitions: list[tuple[str, int]] = []
