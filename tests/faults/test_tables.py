@@ -27,3 +27,16 @@ def test_the_first_part_of_a_new_table_is_void_though_the_table_has_another_name
     assert log.void >= 100
     topic = table_topic(settings.prefix, settings.source.name, "public", "fresh")
     assert sorted(log.inserted(topic, "id")) == [row[0] for row in rows]
+
+
+def test_a_table_that_was_dropped_before_capture_saw_it_has_its_key(faults: Faults) -> None:
+    pipeline = faults.pipeline
+    pipeline.leader.execute(
+        "begin; create table brief (id int primary key, v int); insert into brief values (1, 1), (2, 1);"
+        " update brief set v = 2 where id = 1; delete from brief where id = 2; drop table brief; commit"
+    )
+    follower, capture = faults.processes.follower(), faults.processes.capture()
+    faults.settled()
+    assert pipeline.follower.fetch("select id, v from brief") == [(1, 2)]
+    follower.stop()
+    capture.stop()

@@ -35,6 +35,21 @@ def read_shapes(settings: Settings) -> dict[tuple[str, str], Table]:
     return shapes
 
 
+def key_of(message: Relation, now: tuple[str, ...], before: Table | None) -> tuple[str, ...]:
+    """Columns of the topic's key. `now`: what the catalog says today, maybe long after the message, or of a table that is gone.
+
+    The message says which columns identify a row; order comes from the catalog or the shape before. With the whole row as
+    identity (`f`) it flags every column, so there the catalog says whether fewer will do.
+    """
+    flagged = tuple(column.name for column in message.columns if column.is_key)
+    known = [now, before.key if before else ()]
+    if message.replica_identity == "f":
+        return next((key for key in known if key and set(key) <= set(flagged)), ())
+    if message.replica_identity == "n":
+        return ()
+    return next((key for key in known if set(key) == set(flagged)), flagged)
+
+
 class Relations:
     """Every table of the stream: its current encoder, its topic's partitions, its last published shape."""
 
@@ -94,15 +109,14 @@ class Relations:
         columns = self._columns(message, catalog)
         before = self._shapes.get((message.schema, message.name))
         identity = message.replica_identity
-        key = read_key(self._sql, message.relid, identity)
-        usable = key if set(key) <= {column.name for column in columns} and identity != "n" else ()
+        key = key_of(message, read_key(self._sql, message.relid, identity), before)
         topic = (
             before.topic
             if before
             else table_topic(self._settings.prefix, self._settings.source.name, message.schema, message.name)
         )
         created = before is None and self._takes_new
-        table = Table(message.schema, message.name, topic, columns, usable, identity, lsn, created)
+        table = Table(message.schema, message.name, topic, columns, key, identity, lsn, created)
         partitions, encoder = self.partitions_of(topic), self.encoders.get(message.relid)
         self.encoders[message.relid] = RelationEncoder(message.relid, table, partitions, self._tally, encoder)
         self._shapes[message.schema, message.name] = table
