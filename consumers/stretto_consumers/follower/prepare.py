@@ -25,10 +25,12 @@ from stretto_consumers.follower.decode import (
 )
 from stretto_consumers.follower.waiting import Waiting
 from stretto_schemas.errors import Divergence
-from stretto_schemas.frontier import Barrier
+from stretto_schemas.frontier import Barrier, SchemaChange
 
 FEW = 500
 """Up to this many rows travel inside their statement: a COPY costs two more round trips and a staging table."""
+
+COPY_AGAIN = "copy the source again with `stretto follower add --replace`"
 
 
 @dataclass(slots=True)
@@ -223,6 +225,9 @@ def _keyed_changes(net: KeyedNet, columns: tuple[str, ...], reader: TopicReader)
         else:
             inserts.append(row)
     changes = TableChanges(columns, reader.key)
+    for key in (next(iter(net.entries), None), next(reversed(net.entries), None)):
+        if key is not None:
+            _key_values(key, reader)  # rows are found by the columns that the reader learned: the ends stand for all
     changes.inserts = _rows(inserts, len(columns))
     changes.updates = _rows(updates, len(columns))
     changes.deletes = _keys(deletes, reader)
@@ -234,7 +239,7 @@ def _keyed_changes(net: KeyedNet, columns: tuple[str, ...], reader: TopicReader)
         whole = [
             (
                 *(None if cell is UNCHANGED_VALUE else cell for cell in row),
-                *key_columns(source, reader.topic).values(),
+                *_key_values(source, reader),
             )
             for row, source in rows
         ]
@@ -251,7 +256,19 @@ def _keyless_changes(net: KeylessNet, columns: tuple[str, ...]) -> TableChanges:
 
 
 def _keys(keys: list[bytes], reader: TopicReader) -> Rows:
-    return _rows([tuple(key_columns(key, reader.topic).values()) for key in keys], len(reader.key))
+    return _rows([_key_values(key, reader) for key in keys], len(reader.key))
+
+
+def _key_values(key: bytes, reader: TopicReader) -> Row:
+    """The values of a record's key. Raises Divergence when its columns are not those that the reader learned."""
+    values = key_columns(key, reader.topic)
+    if tuple(values) != reader.key:
+        raise Divergence(
+            f"a record of {reader.topic} has the key {', '.join(values)}, those before it {', '.join(reader.key)}",
+            expected="a schema barrier wherever a table's key changes",
+            fix=COPY_AGAIN,
+        )
+    return tuple(values.values())
 
 
 def _rows(values: list[Row], columns: int) -> Rows:
@@ -263,7 +280,7 @@ def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:
     return Divergence(
         f"record {row[0]} of partition {partition} of {topic} belongs to no transaction that its frontier lists",
         expected="the records of the frontier's own transactions",
-        fix="records were removed or added by somebody else: copy the source again with `stretto follower add --replace`",
+        fix=f"records were removed or added by somebody else: {COPY_AGAIN}",
     )
 
 
@@ -315,7 +332,10 @@ def merge(batch: Batch, sources: Mapping[Partition, Iterable[Waiting]]) -> Itera
 
 
 class Preparer:
-    """Turns batches into steps; keeps what it learned of each topic until tables change their shape."""
+    """Turns batches into steps; keeps what it learned of each topic until tables change their shape.
+
+    A schema barrier forgets all of it even where the follower's table stays as it is: the log's key may be another one.
+    """
 
     def __init__(self, find: Callable[[str], Target]) -> None:
         self._find = find
@@ -345,13 +365,19 @@ class Preparer:
         nets: dict[str, TableNet] = {}
         for (index, number), (topic, partition), row in in_order(batch):
             while barriers and (index, number) > (barriers[0][0], barriers[0][1]):
-                yield _step(nets, barriers.popleft()[2])
+                yield self._until(nets, barriers.popleft()[2])
                 nets = {}
             self._net(nets, topic).feed(row, partition, known)
         while barriers:
-            yield _step(nets, barriers.popleft()[2])
+            yield self._until(nets, barriers.popleft()[2])
             nets = {}
         yield _step(nets, None)
+
+    def _until(self, nets: dict[str, TableNet], barrier: Barrier) -> Step:
+        step = _step(nets, barrier)
+        if isinstance(barrier, SchemaChange):
+            self.forget()
+        return step
 
     def _net(self, nets: dict[str, TableNet], topic: str) -> TableNet:
         net = nets.get(topic)

@@ -163,7 +163,6 @@ class Session:
             for topic, changes in step.changes:
                 self._applier.apply(self._tables.of_topic(topic), changes)
             if step.barrier is not None and self._tables.apply_barrier(step.barrier):
-                self._preparer.forget()
                 self._applier.forget()
 
     def _publish_when_due(self) -> None:
