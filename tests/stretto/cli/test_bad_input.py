@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -10,6 +11,8 @@ import pytest
 
 from stretto.embedded import ports
 from stretto.embedded.postgres import EmbeddedPostgres
+from stretto_producers.source.init import init
+from stretto_schemas.settings import load
 from tests.fix_stack import Database
 from tests.stretto.conftest import Cli
 
@@ -21,9 +24,16 @@ COMMANDS = (
     ["destroy"],
     ["destroy", "--yes"],
     ["run", "capture"],
+    ["run", "follower"],
+    ["follower", "add"],
+    ["verify"],
+    ["config", "show"],
     ["status"],
     ["doctor"],
 )
+
+SIDES = {"init": "SOURCE", "run capture": "SOURCE", "run follower": "FOLLOWER", "follower add": "FOLLOWER"}
+"""Which section's DSN these commands are tried with. `status` and `doctor` go on to the next server instead."""
 
 
 def said(cli: Cli, *arguments: str, **changed: str) -> tuple[int, str]:
@@ -32,19 +42,24 @@ def said(cli: Cli, *arguments: str, **changed: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_refuses_a_wrong_settings_file(bare_cli: Cli, command: list[str]) -> None:
+    (bare_cli.folder / "bad.toml").write_text("[source]\nnam = 'x'")
+    code, error = said(bare_cli, *command, "-c", "bad.toml")
+    assert (code, error.startswith("error: "), "source.nam: no such setting" in error) == (2, True, True), error
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("[source]\nnam = 'x'", "source.nam: no such setting"),
         ("[sauce]\nname = 'x'", "sauce: no such setting"),
         ("[kafka]\npartitions = 0", "kafka.partitions"),
         ("prefix = ", "is no TOML"),
         ("prefix = 'ö'", "prefix"),
     ],
 )
-def test_a_wrong_settings_file_is_a_usage_error(bare_cli: Cli, command: list[str], text: str, found: str) -> None:
+def test_a_wrong_settings_file_is_a_usage_error(bare_cli: Cli, text: str, found: str) -> None:
     (bare_cli.folder / "bad.toml").write_text(text)
-    code, error = said(bare_cli, *command, "-c", "bad.toml")
+    code, error = said(bare_cli, "init", "-c", "bad.toml")
     assert code == 2
     assert error.startswith("error: ")
     assert found in error
@@ -73,11 +88,32 @@ def test_an_unknown_command_or_option_is_a_usage_error(bare_cli: Cli) -> None:
     assert bare_cli("run").returncode == 2
 
 
-def test_a_dsn_that_is_none_is_a_usage_error_that_does_not_repeat_it(cli: Cli) -> None:
-    code, error = said(cli, "init", STRETTO_SOURCE__DSN="host=x password=geheim oops")
-    assert code == 2
-    assert "the DSN cannot be read" in error
-    assert "geheim" not in error
+def of_side(command: str, leader_db: Database, follower_db: Database) -> tuple[str, str]:
+    """Name and value of the DSN that a command uses."""
+    side = SIDES[command]
+    return f"STRETTO_{side}__DSN", (leader_db if side == "SOURCE" else follower_db).dsn
+
+
+def begun(cli: Cli) -> None:
+    """As after `stretto init`."""
+    init(load(None, cli.settings), lambda _: None)
+
+
+@pytest.mark.parametrize("command", SIDES)
+def test_a_dsn_that_cannot_work_is_a_usage_error_that_does_not_repeat_it(
+    cli: Cli, command: str, leader_db: Database, follower_db: Database
+) -> None:
+    begun(cli)
+    name, dsn = of_side(command, leader_db, follower_db)
+    for wrong, found in (
+        ("", "has no database to connect to"),
+        ("host=x password=geheim oops", "the DSN cannot be read"),
+        (dsn + "_x password=geheim", "does not exist"),
+        (dsn.replace("user=postgres", "user=nobody_here password=geheim"), "does not exist"),
+    ):
+        code, error = said(cli, *command.split(), **{name: wrong})
+        assert (code, found in error) == (2, True), error
+        assert "geheim" not in error
 
 
 @pytest.mark.parametrize("command", [["init"], ["destroy", "--yes"], ["status"], ["doctor"]], ids=" ".join)
@@ -111,28 +147,48 @@ def test_more_replicas_than_brokers_is_a_usage_error(cli: Cli) -> None:
 
 
 @pytest.fixture
-def guarded(leader: EmbeddedPostgres, leader_db: Database, prefix: str) -> Iterator[str]:
-    """A role that must give its password, `richtig`."""
+def guarded(
+    leader: EmbeddedPostgres,
+    follower_server: EmbeddedPostgres,
+    leader_db: Database,
+    follower_db: Database,
+    prefix: str,
+) -> Iterator[str]:
+    """A role that must give its password, `richtig`, on both servers."""
     role = f"guarded_{prefix}"
-    with psycopg.connect(leader.dsn, autocommit=True) as admin:
+    with guarded_role(leader, leader_db, role), guarded_role(follower_server, follower_db, role):
+        yield role
+
+
+@contextmanager
+def guarded_role(server: EmbeddedPostgres, database: Database, role: str) -> Iterator[None]:
+    """The role on one server; nothing of it is left."""
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
         admin.execute(f"create role {role} login replication password 'richtig'")
         [(hba,)] = admin.execute("show hba_file").fetchall()
         path = Path(hba)
         before = path.read_text()
         path.write_text(f"host all,replication {role} 127.0.0.1/32 scram-sha-256\n{before}")
         admin.execute("select pg_reload_conf()")
-        yield role
-        path.write_text(before)
-        admin.execute("select pg_reload_conf()")
-        leader_db.execute(f"drop owned by {role} cascade")
-        admin.execute(f"drop role {role}")
+        try:
+            yield
+        finally:
+            path.write_text(before)
+            admin.execute("select pg_reload_conf()")
+            database.execute(f"drop owned by {role} cascade")
+            admin.execute(f"drop role {role}")
 
 
-def test_a_wrong_password_is_a_usage_error_and_is_not_repeated(cli: Cli, leader_db: Database, guarded: str) -> None:
-    dsn = leader_db.dsn.replace("user=postgres", f"user={guarded}")
-    for changed in ({"STRETTO_SOURCE__PASSWORD": "geheim"}, {}):
-        code, error = said(cli, "init", STRETTO_SOURCE__DSN=dsn, **changed)
-        assert code == 2
+@pytest.mark.parametrize("command", SIDES)
+def test_a_wrong_password_is_a_usage_error_and_is_not_repeated(
+    cli: Cli, command: str, leader_db: Database, follower_db: Database, guarded: str
+) -> None:
+    begun(cli)
+    name, dsn = of_side(command, leader_db, follower_db)
+    dsn = dsn.replace("user=postgres", f"user={guarded}")
+    for changed in ({name.replace("DSN", "PASSWORD"): "geheim"}, {}):
+        code, error = said(cli, *command.split(), **{name: dsn}, **changed)
+        assert code == 2, error
         assert "refused the login" in error
         assert "geheim" not in error
 
@@ -144,21 +200,26 @@ def test_the_right_password_may_come_from_a_file(cli: Cli, leader_db: Database, 
     cli.good("init", STRETTO_SOURCE__DSN=dsn, STRETTO_SOURCE__PASSWORD_FILE=str(cli.folder / "secret"))
 
 
-def test_an_unknown_database_or_role_is_a_usage_error(cli: Cli, leader_db: Database) -> None:
-    for dsn in (leader_db.dsn + "_x", leader_db.dsn.replace("user=postgres", "user=nobody_here")):
-        code, error = said(cli, "init", STRETTO_SOURCE__DSN=dsn)
-        assert (code, "does not exist" in error) == (2, True), error
-
-
-def test_a_role_without_replication_is_told_what_to_grant(cli: Cli, leader_db: Database, prefix: str) -> None:
+@pytest.mark.parametrize("command", ["init", "run capture", "follower add"])
+def test_a_role_without_replication_is_told_what_to_grant(
+    cli: Cli, command: str, leader_db: Database, prefix: str
+) -> None:
+    begun(cli)
     role = f"weak_{prefix}"
     leader_db.execute(f"create role {role} login")
+    weak = leader_db.dsn.replace("user=postgres", f"user={role}")
     try:
-        code, error = said(cli, "init", STRETTO_SOURCE__DSN=leader_db.dsn.replace("user=postgres", f"user={role}"))
-        assert code == 2
-        assert f"alter role {role} replication" in error
+        code, error = said(cli, *command.split(), STRETTO_SOURCE__DSN=weak)
+        assert code == 2, error
+        assert f"alter role {role} replication" in error or "alter role ... replication" in error, error
     finally:
         leader_db.execute(f"drop role {role}")
+
+
+def test_a_database_that_is_no_follower_yet_is_told_how_it_becomes_one(cli: Cli) -> None:
+    begun(cli)
+    code, error = said(cli, "run", "follower")
+    assert (code, "stretto follower add" in error) == (2, True), error
 
 
 def test_wal_level_replica_is_told_how_to_change_it(cli: Cli, stack_dir: Path) -> None:
@@ -178,8 +239,9 @@ def test_capture_before_init_halts_and_names_the_command(cli: Cli) -> None:
     assert "stretto init" in error
 
 
-def test_a_port_that_is_taken_is_a_usage_error(cli: Cli, leader: EmbeddedPostgres) -> None:
-    code, error = said(cli, "run", "capture", STRETTO_HTTP__CAPTURE_PORT=str(leader.port))
+@pytest.mark.parametrize("service", ["capture", "follower"])
+def test_a_port_that_is_taken_is_a_usage_error(cli: Cli, service: str, leader: EmbeddedPostgres) -> None:
+    code, error = said(cli, "run", service, **{f"STRETTO_HTTP__{service.upper()}_PORT": str(leader.port)})
     assert code == 2
     assert f"cannot listen on {ports.HOST}:{leader.port}" in error
-    assert "capture_port" in error
+    assert f"{service}_port" in error
