@@ -9,7 +9,7 @@ import psycopg
 from psycopg import conninfo
 from pydantic import SecretStr
 
-from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
+from stretto_schemas.errors import Halted, SettingsError, StrettoError, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -84,20 +84,38 @@ def connect(
     try:
         return psycopg.connect(text, autocommit=autocommit)
     except psycopg.OperationalError as error:
-        raise explain(error, where(dsn)) from None
+        raise explain_login(error, where(dsn)) from None
+
+
+def explain_login(error: psycopg.Error, place: str) -> StrettoError:
+    """What it means that a session did not come about: SettingsError when it never will, else as `explain`.
+
+    libpq has no code for these, only words, so the needles are whole phrases of it and of the server.
+    """
+    text = str(error).strip()
+    for needle, fix in _REFUSALS:
+        if needle in text:
+            return SettingsError(f"PostgreSQL at {place} refused the login: {_line(error)}", fix=fix)
+    return explain(error, place)
 
 
 def explain(error: psycopg.Error, place: str) -> StrettoError:
-    """Turn libpq's refusal into what is wrong and what to do. What may heal by waiting is Unreachable, retryable."""
-    text = str(error).strip()
-    line = error.diag.message_primary or (text.splitlines()[-1] if text else type(error).__name__)
-    for needle, fix in _REFUSALS:
-        if needle in text:
-            return SettingsError(f"PostgreSQL at {place} refused the login: {line}", fix=fix)
-    if error.sqlstate is not None and error.sqlstate[:2] in ("53", "54"):
+    """What it means that a session that was there failed: Unreachable, for it may heal by waiting."""
+    line = _line(error)
+    if error.sqlstate is not None and error.sqlstate[:2] == "53":
         return Unreachable(
             f"PostgreSQL at {place} is short of something: {line} (SQLSTATE {error.sqlstate})",
             fix="free it on the server (disk space, connections, memory); this is tried again",
+        )
+    if error.sqlstate == "25006":
+        return Unreachable(
+            f"PostgreSQL at {place} is read-only: {line}",
+            fix="name the primary in `dsn`, or promote this standby; this is tried again",
+        )
+    if error.sqlstate is not None and error.sqlstate[:2] == "54":
+        return Halted(
+            f"PostgreSQL at {place} refuses what is beyond its limits: {line} (SQLSTATE {error.sqlstate})",
+            fix="see the server's log for the statement; trying again does not help",
         )
     return Unreachable(
         f"PostgreSQL at {place} does not answer: {line}",
@@ -105,10 +123,16 @@ def explain(error: psycopg.Error, place: str) -> StrettoError:
     )
 
 
+def _line(error: psycopg.Error) -> str:
+    text = str(error).strip()
+    return error.diag.message_primary or (text.splitlines()[-1] if text else type(error).__name__)
+
+
 _REFUSALS = (
     ("password authentication failed", "correct the user or password in `dsn`, or STRETTO_..._PASSWORD_FILE"),
     ("no password supplied", "give a password: `password`, or STRETTO_..._PASSWORD_FILE"),
     ("no pg_hba.conf entry", "let this host, user and database in by pg_hba.conf on the server"),
+    ("pg_hba.conf rejects", "let this host, user and database in by pg_hba.conf on the server"),
     (
         "permission denied to set parameter",
         "grant set on parameter session_replication_role to the role (docs/security.md)",
@@ -116,5 +140,8 @@ _REFUSALS = (
     ("must be superuser or replication role", "grant it: alter role ... replication"),
     ("permission denied to start WAL sender", "grant it: alter role ... replication"),
     ('" does not exist', "correct the database or role in `dsn`, or create it"),
-    ("SSL", "set sslmode in `dsn` to what the server offers"),
+    ("server does not support SSL", "set sslmode in `dsn` to what the server offers"),
+    ("certificate verify failed", "set sslrootcert in `dsn` to the authority of the server's certificate"),
+    ("root certificate file", "set sslrootcert in `dsn` to a file with the authority of the server's certificate"),
+    ("does not match host name", "name the host in `dsn` as the server's certificate does"),
 )

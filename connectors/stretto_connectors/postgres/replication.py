@@ -7,15 +7,19 @@ Source: PostgreSQL documentation, "Streaming Replication Protocol".
 from __future__ import annotations
 
 import select
+import time
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import pq
 from pydantic import SecretStr
 
-from stretto_connectors.postgres.connection import connection_string, explain, where
+from stretto_connectors.postgres.connection import connection_string, explain_login, where
 from stretto_schemas.errors import Gap, SettingsError, StrettoError, Unreachable
 from stretto_schemas.lsn import format_lsn, parse_lsn
+
+LOGIN_S = 10.0
+"""As `connect_timeout` of other sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,25 @@ class ReplicationConnection:
     def __init__(self, dsn: SecretStr, password: SecretStr | None, *, application: str) -> None:
         self._place = where(dsn)
         text = connection_string(dsn, password, application=application, replication="database")
-        self._conn = pq.PGconn.connect(text.encode())
-        if self._conn.status != pq.ConnStatus.OK:
-            raise explain(psycopg.OperationalError(self._message()), self._place)
+        self._conn = pq.PGconn.connect_start(text.encode())
+        self._log_in(time.monotonic() + LOGIN_S)
+
+    def _log_in(self, deadline: float) -> None:
+        """As PQconnectdb does; psycopg's holds the interpreter's lock while it waits for the server."""
+        conn, wanted = self._conn, int(pq.PollingStatus.WRITING)
+        while conn.status != pq.ConnStatus.BAD and wanted != pq.PollingStatus.OK:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unreachable(
+                    f"PostgreSQL at {self._place} did not let us in within {LOGIN_S:.0f} s", fix="this is tried again"
+                )
+            reading, writing = ([conn.socket], []) if wanted == pq.PollingStatus.READING else ([], [conn.socket])
+            if any(select.select(reading, writing, (), left)):
+                wanted = conn.connect_poll()
+                if wanted == pq.PollingStatus.FAILED:
+                    break
+        if conn.status != pq.ConnStatus.OK:
+            raise explain_login(psycopg.OperationalError(self._message()), self._place)
 
     def _message(self) -> str:
         return self._conn.error_message.decode(errors="replace").strip()

@@ -172,8 +172,8 @@ def test_an_old_row_fills_in_what_was_not_sent() -> None:
 
 def test_an_old_key_fills_in_a_large_key_that_was_not_sent() -> None:
     written = Written(Table("s", "t", "topic", COLUMNS, ('l"ng ä',)))
-    for key in ("löng 1", "löng 2"):
-        data = message(b"U", b"K", tuple_bytes([None, key, None]), b"N", tuple_bytes(["1", UNSENT, UNSENT]))
+    for name in ("löng 1", "löng 2"):
+        data = message(b"U", b"K", tuple_bytes([None, name, None]), b"N", tuple_bytes(["1", UNSENT, UNSENT]))
         written.encoder.update(data, 30, 55, written.transaction)
     for number, (value, key, headers) in enumerate(written.records(), start=1):
         assert value is not None

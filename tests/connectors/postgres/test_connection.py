@@ -1,0 +1,100 @@
+"""What a failed login and a lost session mean: the one may never work, the other is waited for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from stretto_connectors.postgres.connection import connect, explain, explain_login
+from stretto_connectors.postgres.replication import ReplicationConnection
+from stretto_schemas.errors import Halted, SettingsError, Unreachable
+from tests.fix_stack import Database
+from tests.fix_tls import TlsFront, tls_front
+
+LOST = (
+    "SSL connection has been closed unexpectedly",
+    "SSL SYSCALL error: EOF detected",
+    "SSL SYSCALL error: Connection reset by peer",
+    "SSL error: unexpected eof while reading",
+    "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally",
+    'relation "public.gone" does not exist',
+)
+REFUSED = (
+    'connection to server at "127.0.0.1", port 1 failed: server does not support SSL, but SSL was required',
+    'connection to server at "127.0.0.1", port 1 failed: SSL error: certificate verify failed: self-signed certificate',
+    'connection to server at "127.0.0.1", port 1 failed: root certificate file "/root.crt" does not exist',
+    'server certificate for "a" does not match host name "b"',
+    'connection to server failed: FATAL:  password authentication failed for user "x"',
+    'connection to server failed: FATAL:  database "x" does not exist',
+)
+
+
+@pytest.mark.parametrize("text", LOST)
+def test_a_lost_session_is_waited_for(text: str) -> None:
+    assert isinstance(explain(psycopg.OperationalError(text), "here"), Unreachable)
+
+
+@pytest.mark.parametrize("text", LOST[:5])
+def test_a_session_lost_while_it_came_about_is_waited_for(text: str) -> None:
+    assert isinstance(explain_login(psycopg.OperationalError(text), "here"), Unreachable)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_login_that_never_works_is_a_matter_of_settings(text: str) -> None:
+    error = explain_login(psycopg.OperationalError(text), "here")
+    assert isinstance(error, SettingsError)
+    assert error.fix
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (psycopg.errors.DiskFull("x"), Unreachable),
+        (psycopg.errors.TooManyConnections("x"), Unreachable),
+        (psycopg.errors.ReadOnlySqlTransaction("x"), Unreachable),
+        (psycopg.errors.ProgramLimitExceeded("x"), Halted),
+    ],
+)
+def test_what_the_server_says_by_code(error: psycopg.Error, kind: type) -> None:
+    assert type(explain(error, "here")) is kind
+
+
+def dsn(front: TlsFront, database: Database, more: str) -> SecretStr:
+    return SecretStr(f"host=127.0.0.1 port={front.port} user=postgres dbname={database.name} {more}")
+
+
+def test_a_session_under_tls_that_is_cut_is_waited_for(leader_db: Database, tmp_path: Path) -> None:
+    with tls_front(leader_db.server.port, tmp_path) as front:
+        place = dsn(front, leader_db, f"sslmode=verify-full sslrootcert={front.certificate}")
+        stream = ReplicationConnection(place, None, application="test")
+        with connect(place, application="test") as conn:
+            assert conn.pgconn.ssl_in_use
+            front.cut()
+            with pytest.raises(psycopg.OperationalError) as caught:
+                conn.execute("select 1")
+        assert "SSL" in str(caught.value)
+        assert isinstance(explain(caught.value, "here"), Unreachable)
+        with pytest.raises(Unreachable):
+            stream.identify()
+        with pytest.raises(Unreachable):
+            connect(place, application="test")
+        stream.close()
+        assert front.encrypted == 2
+
+
+def test_an_unknown_certificate_and_a_server_without_tls_are_matters_of_settings(
+    leader_db: Database, tmp_path: Path
+) -> None:
+    with tls_front(leader_db.server.port, tmp_path) as front:
+        (tmp_path / "other").mkdir()
+        with tls_front(leader_db.server.port, tmp_path / "other") as other:
+            place = dsn(front, leader_db, f"sslmode=verify-full sslrootcert={other.certificate}")
+            with pytest.raises(SettingsError, match="certificate verify failed"):
+                connect(place, application="test")
+            with pytest.raises(SettingsError, match="certificate verify failed"):
+                ReplicationConnection(place, None, application="test")
+    with pytest.raises(SettingsError, match="does not support SSL"):
+        connect(SecretStr(leader_db.dsn + " sslmode=require"), application="test")
