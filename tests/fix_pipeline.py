@@ -72,6 +72,13 @@ class Pipeline:
             thread.join(DEADLINE_S)
             assert not thread.is_alive(), f"{thread.name} did not stop"
 
+    def restart(self) -> None:
+        """Stop both, and run them again."""
+        self.stop()
+        self._threads.clear()
+        self._stop.clear()
+        self.start()
+
     def settled(self) -> None:
         """Wait until the follower has what the leader has now."""
         [(lsn,)] = self.leader.fetch("select pg_current_wal_insert_lsn()::text")

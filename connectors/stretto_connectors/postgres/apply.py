@@ -57,7 +57,7 @@ class Applier:
         """Write one table's changes. Raises Divergence when a row that must be there is not."""
         if not changes.key:
             self._remove_copies(target, changes)
-        elif changes.moved or target.restricted_beside(changes.key):
+        elif changes.moved or target.replaces(changes.key):
             self._replace(target, changes)
         else:
             self._in_place(target, changes)
@@ -86,7 +86,7 @@ class Applier:
             )
         for partial in changes.partials:
             present = tuple(column for column in changes.columns if column not in partial.missing)
-            source = self._source(target, changes.columns, partial.rows, sources=key)
+            source = self._source(target, present, partial.rows, sources=key)
             self._update(target, source, present, key, len(partial.rows))
 
     def _update(
@@ -118,7 +118,7 @@ class Applier:
         sources = tuple(SOURCE_PREFIX + column for column in key)
         for partial in changes.partials:
             present = tuple(column for column in columns if column not in partial.missing)
-            source = self._source(target, columns, partial.rows, sources=key)
+            source = self._source(target, present, partial.rows, sources=key)
             self._insert_with(
                 target, source, gone, present, (*partial.missing, *extra), key, sources, len(partial.rows)
             )

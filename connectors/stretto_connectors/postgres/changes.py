@@ -24,7 +24,7 @@ class Rows:
 
 @dataclass(slots=True)
 class Partial:
-    """Rows that lack the values of `missing` columns, each followed by the key of the old row that has them."""
+    """Rows without the `missing` columns, each followed by the key of the old row that has their values."""
 
     missing: tuple[str, ...]
     rows: Rows

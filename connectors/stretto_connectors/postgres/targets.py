@@ -22,11 +22,17 @@ class Target:
     json_columns: frozenset[str]
     """Those of type json or jsonb, or of a domain over one."""
     unique_keys: tuple[frozenset[str], ...]
-    """Columns of each plain unique index."""
+    """Columns of each plain unique index that is checked at once: with a deferrable one, a key may name two rows."""
     unique_count: int
     """Number of unique indexes and exclusion constraints in all."""
     only: bool
     """True for a plain table with inheritance children: its statements say ONLY."""
+    primary_key: frozenset[str] = frozenset()
+    """Columns of the primary key; empty without one, or where it is deferrable."""
+    not_null: frozenset[str] = frozenset()
+    """Columns that are never null."""
+    always_identity: frozenset[str] = frozenset()
+    """Columns that are GENERATED ALWAYS AS IDENTITY: an INSERT can give them values, an UPDATE cannot."""
 
     @property
     def identifier(self) -> sql.Composable:
@@ -42,6 +48,14 @@ class Target:
     def has_key(self, columns: tuple[str, ...]) -> bool:
         """True when at most one row can have given values in these columns."""
         return any(key <= set(columns) for key in self.unique_keys)
+
+    def has_exact_key(self, columns: tuple[str, ...]) -> bool:
+        """True when these columns are never null and a unique index is on all of them and no others."""
+        return set(columns) in self.unique_keys and set(columns) <= self.not_null
+
+    def replaces(self, key: tuple[str, ...]) -> bool:
+        """True when rows with this key are deleted and inserted anew rather than updated where they are."""
+        return self.restricted_beside(key) or not self.always_identity <= set(key)
 
     def restricted_beside(self, columns: tuple[str, ...]) -> bool:
         """True when something besides one unique index on exactly these columns can refuse a row."""
@@ -63,8 +77,16 @@ select c.oid::bigint,
        (select coalesce(jsonb_agg((select jsonb_agg(a.attname) from unnest(i.indkey) with ordinality k(attnum, ord)
                                    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
                                    where k.ord <= i.indnkeyatts)), '[]')
-        from pg_index i where i.indrelid = c.oid and i.indisunique and i.indpred is null and i.indexprs is null),
-       (select count(*) from pg_index i where i.indrelid = c.oid and (i.indisunique or i.indisexclusion))
+        from pg_index i where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid
+          and i.indpred is null and i.indexprs is null),
+       (select count(*) from pg_index i where i.indrelid = c.oid and (i.indisunique or i.indisexclusion)),
+       (select coalesce(array_agg(a.attname::text), '{}') from pg_index i
+        join pg_attribute a on a.attrelid = c.oid and a.attnum = any(i.indkey[:i.indnkeyatts - 1])
+        where i.indrelid = c.oid and i.indisprimary and i.indimmediate),
+       (select coalesce(array_agg(a.attname::text), '{}') from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnotnull),
+       (select coalesce(array_agg(a.attname::text), '{}') from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attidentity = 'a')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p')
 """
@@ -75,7 +97,7 @@ def find_target(conn: Connection, schema: str, name: str) -> Target | None:
     row = conn.execute(_TARGET, (schema, name)).fetchone()
     if row is None:
         return None
-    oid, only, columns, json_columns, uniques, count = row
+    oid, only, columns, json_columns, uniques, count, primary_key, not_null, always_identity = row
     return Target(
         schema=schema,
         name=name,
@@ -85,6 +107,9 @@ def find_target(conn: Connection, schema: str, name: str) -> Target | None:
         unique_keys=tuple(frozenset(key) for key in uniques),
         unique_count=count,
         only=only,
+        primary_key=frozenset(primary_key),
+        not_null=frozenset(not_null),
+        always_identity=frozenset(always_identity),
     )
 
 

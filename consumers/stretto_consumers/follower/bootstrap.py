@@ -124,7 +124,10 @@ class _Adding:
             )
             cleared = made.clear_copy(follower, self._name)
             self._progress.note(f"{cleared} objects of the earlier copy cleared")
-        if not fit.tables_already_there(follower, stored_tables(source, settings.source.publication)):
+        tables = stored_tables(source, settings.source.publication)
+        if fit.tables_already_there(follower, tables):
+            fit.check_keys(source, follower, tables)
+        else:
             fit.check_extensions_and_roles(source, follower)
 
     def copy(self, chunk_bytes: int) -> None:

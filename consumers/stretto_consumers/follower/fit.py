@@ -10,8 +10,10 @@ import psycopg
 from psycopg import sql
 
 from stretto_connectors.postgres.bookkeeping import read_position, try_lock
+from stretto_connectors.postgres.catalog import read_key
 from stretto_connectors.postgres.made import Copy, find_copy
 from stretto_connectors.postgres.published import Stored
+from stretto_connectors.postgres.targets import find_target
 from stretto_schemas.errors import SettingsError, Unreachable, UsageError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -129,6 +131,30 @@ def tables_already_there(conn: Connection, tables: Sequence[Stored]) -> bool:
             fix="add the columns on the follower",
         )
     return True
+
+
+def check_keys(source: Connection, follower: Connection, tables: Sequence[Stored]) -> None:
+    """Raise UsageError when a table that was there lacks the key by which the log names its rows."""
+    lacking = []
+    for schema, name in dict.fromkeys(table.published for table in tables):
+        key, target = _key_at_source(source, schema, name), find_target(follower, schema, name)
+        if key and target is not None and not target.has_key(key):
+            lacking.append(f"{schema}.{name} has none on {', '.join(key)}")
+    if lacking:
+        raise UsageError(
+            "the follower's tables lack keys: " + "; ".join(lacking[:LISTED]),
+            expected="the primary key or unique index of the source, not deferrable",
+            fix="add the keys on the follower, or use an empty database",
+        )
+
+
+def _key_at_source(source: Connection, schema: str, name: str) -> tuple[str, ...]:
+    row = source.execute(
+        "select c.oid::bigint, c.relreplident::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = %s and c.relname = %s",
+        (schema, name),
+    ).fetchone()
+    return () if row is None or row[1] == "n" else read_key(source, row[0], row[1])
 
 
 def check_extensions_and_roles(source: Connection, follower: Connection) -> None:

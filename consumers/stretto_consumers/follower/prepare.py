@@ -49,15 +49,20 @@ class TopicReader:
         self.topic = topic
         self.target = target
         self._layout: Layout | None = None
-        self._key: tuple[str, ...] | None = None
+        self._key: tuple[str, ...] = ()
         self.keyed = True
+        """False: rows are told apart by all their values, and equal ones are counted."""
 
     def _learn(self, row: Waiting, partition: int) -> Layout:
-        if self._key is None:
-            columns = tuple(key_columns(row[1], self.topic))
-            self.keyed = self.target.has_key(columns)
-            self._key = columns if self.keyed else ()
-        layout = layout_of(row, self.topic, partition, with_before=not self.keyed)
+        columns = tuple(key_columns(row[1], self.topic))
+        layout = layout_of(row, self.topic, partition, with_before=True)
+        # A key of all columns may be the whole row of a table without key: a unique index does not make it one, for its
+        # columns may be null, and an update of it names only the row that was.
+        whole_row = set(columns) == set(layout.columns) and self.target.primary_key != set(columns)
+        self.keyed = self.target.has_key(columns) and not whole_row
+        self._key = columns if self.keyed else ()
+        if self.keyed:
+            layout = Layout(layout.columns, with_before=False)
         lacking = [column for column in layout.columns if column not in self.target.columns]
         if lacking:
             raise missing_columns(self.target, lacking)
@@ -72,7 +77,21 @@ class TopicReader:
     @property
     def key(self) -> tuple[str, ...]:
         """Columns of the key; empty for a table without."""
-        return self._key or ()
+        return self._key
+
+    def check_nameless(self, row: Waiting, partition: int) -> None:
+        """An update came without the old row, where rows have no key. Raises Divergence unless it changes nothing.
+
+        It changes nothing where the replica identity is a unique index on all columns: no key was sent, so it is the same.
+        """
+        if self.target.has_exact_key(self._layout.columns if self._layout is not None else ()):
+            return
+        raise Divergence(
+            f"record {row[0]} of partition {partition} of {self.topic} changes a row that it does not name: the log has"
+            f" a key for {self.target.schema}.{self.target.name}, the follower's table has none",
+            expected="a primary key or unique index on the follower's table, as at the source",
+            fix=f"give the follower's table the source's primary key, then start again; or {COPY_AGAIN}",
+        )
 
     def change(self, row: Waiting, partition: int) -> Change | None:
         """One record's change; None for a tombstone."""
@@ -128,7 +147,10 @@ class TableNet:
             return
         self._layout = reader.layout
         if not reader.keyed:
-            self._keyless.feed(change)
+            if change.before is None and change.op != "c":
+                reader.check_nameless(row, partition)
+            else:
+                self._keyless.feed(change)
         elif change.after is not None and not change.partial and change.old_key is None:
             if change.op == "c":
                 self._keyed.insert(change.key, change.after)
@@ -173,6 +195,9 @@ class TableNet:
                     continue
                 if keyless is not None:
                     if envelope.op != "c":
+                        if envelope.before is None:
+                            self._reader.check_nameless(rows[done - 1], partition)
+                            continue
                         keyless.taken.append(cells(envelope.before))
                     if envelope.after is not None:
                         keyless.added.append(cells(envelope.after))
@@ -225,25 +250,22 @@ def _keyed_changes(net: KeyedNet, columns: tuple[str, ...], reader: TopicReader)
         else:
             inserts.append(row)
     changes = TableChanges(columns, reader.key)
-    for key in (next(iter(net.entries), None), next(reversed(net.entries), None)):
-        if key is not None:
-            _key_values(key, reader)  # rows are found by the columns that the reader learned: the ends stand for all
+    for end in (next(iter(net.entries), None), next(reversed(net.entries), None)):
+        if end is not None:
+            _key_values(end, reader)  # rows are found by the columns that the reader learned: the ends stand for all
     changes.inserts = _rows(inserts, len(columns))
     changes.updates = _rows(updates, len(columns))
     changes.deletes = _keys(deletes, reader)
     changes.moved = any(source != key for key, source in partial.items())
-    if changes.moved or reader.target.restricted_beside(reader.key):
+    if changes.moved or reader.target.replaces(reader.key):
         changes.replaced = _keys([key for key, (existed, _) in net.entries.items() if existed], reader)
     for missing, rows in partials.items():
         names = tuple(columns[i] for i in missing)
-        whole = [
-            (
-                *(None if cell is UNCHANGED_VALUE else cell for cell in row),
-                *_key_values(source, reader),
-            )
+        sent = [
+            (*(cell for cell in row if cell is not UNCHANGED_VALUE), *_key_values(source, reader))
             for row, source in rows
         ]
-        changes.partials.append(Partial(names, _rows(whole, len(columns) + len(reader.key))))
+        changes.partials.append(Partial(names, _rows(sent, len(columns) - len(missing) + len(reader.key))))
     return changes
 
 

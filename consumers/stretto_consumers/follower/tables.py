@@ -85,6 +85,13 @@ class Tables:
                 expected="a change that adds",
                 fix="drop (or rename) the column on the follower by hand, then start again; nothing was skipped",
             )
+        if table.key and not target.has_key(table.key):
+            raise Unsupported(
+                f"the log's key of {table.qualified} is now {', '.join(table.key)}, on which the follower's table has no"
+                " unique index that is checked at once",
+                expected="a primary key or unique index on these columns (or some of them), not deferrable",
+                fix="make on the follower the key that the source has, then start again; nothing was skipped",
+            )
         changed = False
         for column in table.columns:
             has = target.columns.get(column.name)

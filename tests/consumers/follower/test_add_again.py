@@ -117,10 +117,21 @@ def test_a_given_table_without_all_columns_is_refused(ready: Adding) -> None:
         ready.add()
 
 
+@pytest.mark.parametrize("key", ["", "primary key deferrable", "check (id > 0)"])
+def test_a_given_table_without_the_key_that_the_log_names_rows_by_is_refused(ready: Adding, key: str) -> None:
+    ready.follower.execute(
+        f"create table items (id int {key}, label text, mood text, n int, latest int);"
+        " create table orders (id int unique, item int); create table parts (id int primary key, note text)"
+    )
+    with pytest.raises(UsageError, match=r"lack keys: public\.items has none on id"):
+        ready.add()
+    assert ready.position() is None
+
+
 def test_a_row_that_a_given_table_refuses_stops_the_copy_without_its_value(ready: Adding) -> None:
     ready.follower.execute(
-        "create table items (id int, label text, mood text, n int, latest int);"
-        " create table orders (id int, item int); create table parts (id int, note varchar(3))"
+        "create table items (id int primary key, label text, mood text, n int, latest int);"
+        " create table orders (id int primary key, item int); create table parts (id int primary key, note varchar(3))"
     )
     with pytest.raises(
         CheckFailed, match=r"refused a row of public\.parts_[12] \(StringDataRightTruncation\)"
