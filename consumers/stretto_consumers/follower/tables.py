@@ -60,12 +60,13 @@ class Tables:
         return self._change_schema(barrier)
 
     def _truncate(self, barrier: Truncate) -> None:
-        """All tables of the statement together; CASCADE had added its tables to the list at the source."""
+        """All tables of the statement together; the source had added those of CASCADE and children to the list."""
         names = []
         for schema, name in barrier.tables:
-            if find_target(self._conn, schema, name) is None:
+            target = find_target(self._conn, schema, name)
+            if target is None:
                 raise missing_table(schema, name)
-            names.append(sql.Identifier(schema, name))
+            names.append(target.identifier)
         restart = sql.SQL(" restart identity") if barrier.restart_identity else sql.SQL("")
         self._conn.execute(sql.SQL("truncate {}{}").format(sql.SQL(", ").join(names), restart))
 
@@ -100,7 +101,7 @@ class Tables:
                     raise missing_columns(target, [column.name])
                 self._add(target, column)
                 changed = True
-            elif _plain(has) != _plain(column.type_name):
+            elif _plain(has) != _plain(column.type_name) and not widens(_plain(column.type_name), _plain(has)):
                 self._widen(target, column, has)
                 changed = True
         if changed:
