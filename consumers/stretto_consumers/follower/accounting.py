@@ -132,6 +132,8 @@ class Accounting:
         batch = self._take_whole(frontier, offset)
         while self._frontiers:
             frontier, offset = self._frontiers[0]
+            if self._position.end_lsn < careful_until and frontier.transactions:
+                break
             if batch.records + sum(frontier.counts) > batch_rows or not self._complete(frontier):
                 break
             more = self._take_whole(frontier, offset)

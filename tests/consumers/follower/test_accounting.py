@@ -55,8 +55,8 @@ class Log:
         rows: list[Waiting] = [(offset, b"", b"", None) for offset in range(start, end)]
         self.accounting.queues[place].extend(rows)
 
-    def batch(self, batch_rows: int = 100) -> Batch | None:
-        return self.accounting.next_batch(batch_rows)
+    def batch(self, batch_rows: int = 100, careful_until: int = 0) -> Batch | None:
+        return self.accounting.next_batch(batch_rows, careful_until)
 
 
 def test_a_batch_waits_for_the_last_of_its_records() -> None:
@@ -216,3 +216,12 @@ def test_a_transaction_larger_than_a_batch_is_handed_over_undecoded() -> None:
     assert {place: count for place, (_, count) in batch.queues.items()} == {A: 5, B: 5}
     log.accounting.taken_large(batch, {A: 5, B: 5})
     assert batch.position.offsets == {A: 5, B: 5}
+
+
+def test_looking_for_a_refused_transaction_nothing_joins_a_frontier_without_one() -> None:
+    log = Log()
+    log.frontier()
+    log.frontier({A: 1}, {A: 1})
+    log.rows(A, 0, 2)
+    batches = [log.batch(careful_until=20) for _ in range(3)]
+    assert [[t.xid for t in batch.transactions] for batch in batches if batch is not None] == [[], [10], [20]]
