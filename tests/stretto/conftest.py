@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.processes import wait_until
 from tests.fix_stack import Database
 
 STRETTO = Path(sys.executable).with_name("stretto")
@@ -82,14 +82,17 @@ class Running:
         self._log = log
 
     @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 
     def port(self) -> int:
-        deadline = time.monotonic() + DEADLINE_S
-        while not self._port_file.exists():
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
+        assert wait_until(lambda: self._port_file.exists() or not self.running, DEADLINE_S), self.log
+        assert self._port_file.exists(), self.log
         return int(self._port_file.read_text())
 
     def get(self, page: str, accept: str = "") -> tuple[int, str, str]:
@@ -104,16 +107,23 @@ class Running:
 
     def until_ready(self) -> str:
         """Wait for /readyz; give its sentence."""
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            status, _, body = self.get("/readyz")
-            if status == 200:
-                return body
-            assert time.monotonic() < deadline, body + self.log
+        return self.until_readyz(200)
+
+    def until_readyz(self, status: int, words: str = "") -> str:
+        """Wait until /readyz has this status, with these words in its sentence; give the sentence."""
+        seen: list[str] = []
+
+        def there() -> bool:
+            code, _, body = self.get("/readyz")
+            seen[:] = [body]
+            return code == status and words in body
+
+        assert wait_until(there, DEADLINE_S), "".join(seen) + self.log
+        return seen[0]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; give the exit code."""
-        if self.process.poll() is None:
+        if self.running:
             self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)
 
