@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from stretto.embedded.processes import wait_until
 from stretto_connectors.kafka.reader import watermarks
-from stretto_schemas.names import schema_topic, transactions_topic
+from stretto_schemas.names import schema_topic, table_topic, transactions_topic
 from stretto_schemas.settings import Settings
 from tests.faults.conftest import Faults
 
@@ -61,6 +61,28 @@ def test_frontiers_go_after_their_rows_and_a_follower_that_had_them_goes_on(faul
     faults.processes.follower()
     faults.settled()
     faults.check_equal()
+
+
+def test_a_deleted_topic_holds_nothing_back(faults: Faults) -> None:
+    settings, leader = faults.pipeline.settings, faults.pipeline.leader
+    capture, follower = faults.processes.capture(**SOON), faults.processes.follower()
+    leader.execute("create table brief (id int primary key)")
+    leader.execute("insert into brief values (1)")
+    faults.settled()
+    leader.execute("drop table brief")
+    topic = table_topic(settings.prefix, settings.source.name, "public", "brief")
+    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    client.delete_topics([topic])[topic].result(20)
+    assert wait_until(lambda: topic not in client.list_topics(timeout=20).topics, 20.0)
+    write_some(faults)
+    faults.settled()
+    held = first_offset(settings)
+    remove_rows(settings)
+    assert wait_until(lambda: first_offset(settings) > held, 30.0), capture.log
+    write_some(faults)
+    faults.settled()
+    follower.stop()
+    capture.stop()
 
 
 def test_a_follower_that_lacks_rows_that_are_gone_says_so(faults: Faults) -> None:

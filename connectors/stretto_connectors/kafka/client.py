@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
@@ -12,6 +13,11 @@ from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SAYS_WITHIN_S = 5.0
+"""librdkafka looks for requests that have timed out about once a second."""
 
 
 def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
@@ -51,6 +57,20 @@ def _note(error: confluent_kafka.KafkaError) -> None:
 def admin(kafka: KafkaSettings, client_id: str = "stretto-admin") -> AdminClient:
     """An admin client; it connects at the first call."""
     return AdminClient(client_options(kafka, client_id))
+
+
+def outcome(future: Future[T], kafka: KafkaSettings, doing: str, timeout_s: float) -> T:
+    """What an admin request came to. Raises Unreachable when no answer came, else KafkaException as librdkafka does.
+
+    The request has the same `timeout_s` as its `request_timeout`; librdkafka may say so a little later.
+    """
+    try:
+        return future.result(timeout_s + SAYS_WITHIN_S)
+    except TimeoutError:
+        raise Unreachable(
+            f"Kafka at {kafka.bootstrap} does not answer while {doing}",
+            fix="start the broker, or correct `bootstrap` in section [kafka]; this is tried again",
+        ) from None
 
 
 def explain(error: confluent_kafka.KafkaException, kafka: KafkaSettings, doing: str) -> StrettoError:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, b
     ResourceType,
 )
 
-from stretto_connectors.kafka.client import explain
+from stretto_connectors.kafka.client import explain, outcome
 from stretto_connectors.kafka.topics import partition_counts
 from stretto_schemas.errors import Unreachable
 from stretto_schemas.settings import KafkaSettings
@@ -44,24 +44,30 @@ def read_cluster(client: AdminClient, kafka: KafkaSettings, timeout_s: float = T
 
 def topic_configs(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> dict[str, dict[str, str]]:
     """The settings of each topic by name. Raises Unreachable or SettingsError (no right to describe)."""
-    answers = client.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in topics]) if topics else {}
+    wanted = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    answers = client.describe_configs(wanted, request_timeout=TIMEOUT_S) if topics else {}
     found = {}
     for resource, future in answers.items():
+        doing = f"reading the settings of topic {resource.name}"
         try:
-            found[resource.name] = {name: entry.value or "" for name, entry in future.result(TIMEOUT_S).items()}
+            entries = outcome(future, kafka, doing, TIMEOUT_S)
         except KafkaException as error:
-            raise explain(error, kafka, f"reading the settings of topic {resource.name}") from None
+            raise explain(error, kafka, doing) from None
+        found[resource.name] = {name: entry.value or "" for name, entry in entries.items()}
     return found
 
 
 def broker_config(client: AdminClient, kafka: KafkaSettings) -> dict[str, str]:
     """The settings of one broker. Raises Unreachable or SettingsError (no right to describe)."""
+    doing = "reading the broker's settings"
     try:
         brokers = sorted(client.list_topics(timeout=TIMEOUT_S).brokers)
-        [future] = client.describe_configs([ConfigResource(ResourceType.BROKER, str(brokers[0]))]).values()
-        return {name: entry.value or "" for name, entry in future.result(TIMEOUT_S).items()}
+        wanted = [ConfigResource(ResourceType.BROKER, str(brokers[0]))]
+        [future] = client.describe_configs(wanted, request_timeout=TIMEOUT_S).values()
+        entries = outcome(future, kafka, doing, TIMEOUT_S)
     except KafkaException as error:
-        raise explain(error, kafka, "reading the broker's settings") from None
+        raise explain(error, kafka, doing) from None
+    return {name: entry.value or "" for name, entry in entries.items()}
 
 
 def await_leaders(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> None:
@@ -87,13 +93,15 @@ def _led(client: AdminClient, kafka: KafkaSettings, topic: str) -> bool:
 def delete_topics(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> list[str]:
     """Delete those of `topics` that are there; return them once they are gone. Raises Unreachable or SettingsError."""
     deleted = []
-    for topic, future in client.delete_topics(list(topics), operation_timeout=TIMEOUT_S).items() if topics else ():
+    times = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
+    for topic, future in client.delete_topics(list(topics), **times).items() if topics else ():
+        doing = f"deleting topic {topic}"
         try:
-            future.result(TIMEOUT_S)
+            outcome(future, kafka, doing, TIMEOUT_S)
             deleted.append(topic)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise explain(error, kafka, f"deleting topic {topic}") from None
+                raise explain(error, kafka, doing) from None
     deadline = time.monotonic() + SETTLED_WITHIN_S
     while left := set(deleted) & set(partition_counts(client, kafka)):
         if time.monotonic() > deadline:

@@ -11,7 +11,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 
-from stretto_connectors.kafka.client import client_options, explain
+from stretto_connectors.kafka.client import client_options, explain, outcome
 from stretto_schemas.errors import Halted, Unreachable
 from stretto_schemas.frontier import Frontier, Open, Record, decode_record
 from stretto_schemas.settings import KafkaSettings
@@ -171,10 +171,11 @@ def end_offsets(
         return {}
     answer = {}
     for place, future in client.list_offsets(request, request_timeout=TIMEOUT_S).items():
+        doing = f"asking for the end of {place.topic}"
         try:
-            answer[place.topic, place.partition] = future.result(TIMEOUT_S).offset
+            answer[place.topic, place.partition] = outcome(future, kafka, doing, TIMEOUT_S).offset
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise missing_topic(place.topic) from None
-            raise explain(error, kafka, f"asking for the end of {place.topic}") from None
+            raise explain(error, kafka, doing) from None
     return answer

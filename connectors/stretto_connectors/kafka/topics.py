@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from stretto_connectors.kafka.client import explain
+from stretto_connectors.kafka.client import explain, outcome
 from stretto_schemas.settings import KafkaSettings
 
 TIMEOUT_S = 15.0
@@ -50,13 +50,15 @@ def ensure_topics(
         for topic in topics
     ]
     made = []
-    for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT_S).items() if wanted else ():
+    times = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
+    for topic, future in client.create_topics(wanted, **times).items() if wanted else ():
+        doing = f"making topic {topic}"
         try:
-            future.result(TIMEOUT_S)
+            outcome(future, kafka, doing, TIMEOUT_S)
             made.append(topic)
         except confluent_kafka.KafkaException as error:
             if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
-                raise explain(error, kafka, f"making topic {topic}") from None
+                raise explain(error, kafka, doing) from None
     return made
 
 
@@ -75,8 +77,10 @@ def partition_counts(client: AdminClient, kafka: KafkaSettings, prefix: str = ""
 
 def delete_before(client: AdminClient, kafka: KafkaSettings, topic: str, partition: int, offset: int) -> None:
     """Take away the records of a partition that lie before `offset`. Raises Unreachable or SettingsError (no right to delete)."""
-    for future in client.delete_records([TopicPartition(topic, partition, offset)]).values():
+    doing = f"deleting the head of topic {topic}"
+    times = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
+    for future in client.delete_records([TopicPartition(topic, partition, offset)], **times).values():
         try:
-            future.result(TIMEOUT_S)
+            outcome(future, kafka, doing, TIMEOUT_S)
         except confluent_kafka.KafkaException as error:
-            raise explain(error, kafka, f"deleting the head of topic {topic}") from None
+            raise explain(error, kafka, doing) from None

@@ -5,6 +5,7 @@ needs no frontier any more.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.reader import decode, end_offsets, read_range, watermarks
-from stretto_connectors.kafka.topics import delete_before
+from stretto_connectors.kafka.topics import delete_before, partition_counts
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.settings import Settings
@@ -80,7 +81,11 @@ class Trimmer:
     def _aged(
         self, client: AdminClient, low: int, high: int, starts: dict[Partition, int]
     ) -> Iterator[tuple[Frontier, int]]:
-        """Full frontiers older than the retention, oldest first; where the partitions they name begin is in `starts` by then."""
+        """Full frontiers older than the retention, oldest first; where the partitions they name begin is in `starts` by then.
+
+        The rows of a topic that was deleted are gone too.
+        """
+        there = partition_counts(client, self._kafka)
         youngest_ms = time.time() * 1000 - self._kafka.retention_hours * 3_600_000
         for message in read_range(self._kafka, self._topic, 0, low, high):
             if message.timestamp()[1] > youngest_ms or self._stop.is_set():
@@ -89,5 +94,7 @@ class Trimmer:
             record = decode(message.value(), self._topic, offset)
             if isinstance(record, Frontier) and record.offsets is not None:
                 new = {(place.topic, place.partition) for place in record.offsets} - starts.keys()
-                starts |= end_offsets(client, self._kafka, new, earliest=True)
+                starts |= dict.fromkeys(new, sys.maxsize)
+                left = [place for place in new if place[0] in there]
+                starts |= end_offsets(client, self._kafka, left, earliest=True)
                 yield record, offset
