@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from stretto.embedded.processes import wait_until
+from stretto_schemas import metrics
+from stretto_schemas.metrics import MetricName
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
+from tests.stretto.conftest import Cli, Running
 
 
 def test_capture_serves_health_and_ends_cleanly_on_sigterm(cli: Cli, leader_db: Database) -> None:
@@ -50,7 +55,79 @@ def test_the_whole_way_from_init_to_the_followers_rows(cli: Cli, leader_db: Data
         with cli.running("run", "follower") as follower:
             capture.until_ready()
             follower.until_ready()
+            captured, applied = Samples(capture), Samples(follower)
             leader_db.execute("insert into item values (2, 'after')")
-            while follower_db.fetch("select * from item order by id") != [(1, "before"), (2, "after")]:
-                assert follower.process.poll() is None, follower.log
+            leader_db.execute("insert into item select i, 'more' from generate_series(3, 12) i")
+            assert wait_until(lambda: len(follower_db.fetch("select from item")) == 12 or not follower.running, 60.0)
+            assert follower_db.fetch("select * from item where id < 3 order by id") == [(1, "before"), (2, "after")]
+            check_metrics(capture, captured, CAPTURE, metrics.CAPTURED_RECORDS, metrics.CAPTURED_TRANSACTIONS)
+            check_metrics(follower, applied, FOLLOWER, metrics.APPLIED_RECORDS, metrics.APPLIED_TRANSACTIONS)
+            assert wait_until(lambda: lags(follower, "log", "apply", "total") == {0.0}, 30.0), lags(follower, "log")
+            at_rest = Samples(follower)
+            assert at_rest.value(metrics.VISIBLE_SECONDS, "_count") >= 1
+            assert at_rest.value(metrics.SPILLED_BYTES) == 0
+            at_rest = Samples(capture)
+            assert at_rest.value(metrics.SLOT_RETAINED) > 0
+            assert at_rest.value(metrics.CAPTURED_BYTES, "_total") > captured.value(metrics.CAPTURED_BYTES, "_total")
             assert follower.stop() == 0
+
+
+EVERYWHERE = {metrics.LAG_SECONDS, metrics.LAG_BYTES, metrics.LAG_RECORDS, metrics.RESTARTS, metrics.ACTIVE}
+CAPTURE = EVERYWHERE | {
+    metrics.SLOT_RETAINED,
+    metrics.CAPTURED_RECORDS,
+    metrics.CAPTURED_TRANSACTIONS,
+    metrics.CAPTURED_BYTES,
+    metrics.KAFKA_COMMIT_SECONDS,
+}
+FOLLOWER = EVERYWHERE | {
+    metrics.APPLIED_RECORDS,
+    metrics.APPLIED_TRANSACTIONS,
+    metrics.APPLY_SECONDS,
+    metrics.VISIBLE_SECONDS,
+    metrics.SPILLED_BYTES,
+}
+
+
+class Samples:
+    """What a process's /metrics says at one moment."""
+
+    def __init__(self, process: Running) -> None:
+        self.families = {family.name: family for family in text_string_to_metric_families(process.get("/metrics")[2])}
+
+    def value(self, name: MetricName, end: str = "", **labels: str) -> float:
+        """The one sample of a metric with these labels, its name less the ending that its type adds."""
+        stem = name.name.removesuffix("_total")
+        [value] = [
+            sample.value
+            for sample in self.families[stem].samples
+            if sample.name == stem + end and labels.items() <= sample.labels.items()
+        ]
+        return value
+
+
+def lags(process: Running, *stages: str) -> set[float]:
+    """All that a process says of these stages: bytes, records, seconds."""
+    found = Samples(process)
+    names = (metrics.LAG_BYTES, metrics.LAG_RECORDS, metrics.LAG_SECONDS)
+    return {found.value(name, stage=stage) for name in names for stage in stages}
+
+
+def check_metrics(
+    process: Running, before: Samples, names: set[MetricName], records: MetricName, transactions: MetricName
+) -> None:
+    """All metrics of a process are there, with their help; 11 rows in 2 transactions came since `before`."""
+    assert wait_until(
+        lambda: Samples(process).value(records, "_total") - before.value(records, "_total") == 11, 30.0
+    ), Samples(process).families[records.name.removesuffix("_total")]
+    after = Samples(process)
+    assert after.value(transactions, "_total") - before.value(transactions, "_total") == 2
+    assert after.value(metrics.ACTIVE) == 1
+    own = {name: family.documentation for name, family in after.families.items() if name.startswith("stretto_")}
+    help_texts = {name.name.removesuffix("_total"): name.help for name in names}
+    assert {name: text for name, text in own.items() if not name.endswith("_created")} == help_texts
+
+
+def test_every_metric_is_exported_by_a_process() -> None:
+    declared = {value for value in vars(metrics).values() if isinstance(value, MetricName)}
+    assert declared == CAPTURE | FOLLOWER
