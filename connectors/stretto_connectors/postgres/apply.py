@@ -194,7 +194,7 @@ class Applier:
             )
 
         done = self._run(("remove", target.oid, changes.columns, source.signature), statement, source)
-        self._expect(target, done, sum(row[-1] for row in changes.removed.values), "delete")
+        self._expect(target, done, changes.removed_copies, "delete")
 
     # --- sources of rows ----------------------------------------------------------------------------------------------
 

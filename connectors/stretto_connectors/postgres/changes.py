@@ -13,13 +13,15 @@ Chunks = list[bytes]
 
 @dataclass(slots=True)
 class Rows:
-    """Rows of one statement: as values, and when there are many of them as COPY text too."""
+    """Rows of one statement: as values, or when there are many of them as COPY text."""
 
+    count: int = 0
     values: list[Row] = field(default_factory=list)
+    """Empty where there are `chunks`."""
     chunks: Chunks | None = None
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self.count
 
 
 @dataclass(slots=True)
@@ -50,3 +52,5 @@ class TableChanges:
     """True when a partial row takes its values from a row with another key."""
     removed: Rows = field(default_factory=Rows)
     """Whole rows of a keyless table, each followed by the number of copies to remove."""
+    removed_copies: int = 0
+    """All these numbers together."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 
 from stretto_connectors.postgres.replication import Identity, ReplicationConnection
-from stretto_schemas.errors import Gap, SettingsError
+from stretto_schemas.errors import Divergence, Gap, SettingsError
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.settings import SourceSettings
@@ -46,6 +48,21 @@ def check_lineage(
             fix=f"this server was restored to an earlier time; {REPAIR}",
         )
     _check_slot(frontier, sql, source)
+
+
+def check_partitions(full: Frontier, counts: Mapping[str, int]) -> None:
+    """Raise Divergence when a topic has another number of partitions (`counts`) than the full frontier names.
+
+    A key's place is its hash modulo that number: its older and newer changes would lie in two partitions, without order.
+    """
+    named = Counter(place.topic for place in full.offsets or ())
+    for topic, expected in sorted(named.items()):
+        if counts.get(topic, expected) != expected:
+            raise Divergence(
+                f"topic {topic} has {counts[topic]} partitions, the log was written to {expected}",
+                expected="a number of partitions that never changes, for the order of a key's changes hangs on it",
+                fix=f"a topic's partitions cannot be taken back; {REPAIR}",
+            )
 
 
 def _check_slot(frontier: Frontier, sql: psycopg.Connection[tuple[Any, ...]], source: SourceSettings) -> None:

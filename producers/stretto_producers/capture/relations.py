@@ -63,11 +63,12 @@ class Relations:
         self._shapes = read_shapes(settings)
         self._takes_new = takes_new_tables(sql, settings.source.publication)
         prefix = f"{settings.prefix}.{settings.source.name}."
-        self._counts = partition_counts(admin, settings.kafka, prefix)
+        self.counts = partition_counts(admin, settings.kafka, prefix)
+        """Number of partitions of each topic of the source."""
         for table in self._shapes.values():
-            if table.topic not in self._counts:
+            if table.topic not in self.counts:
                 raise missing_topic(table.topic)
-        self._row_topics = {topic for topic in self._counts if topic.removeprefix(prefix).count(".") == 1}
+        self._row_topics = {topic for topic in self.counts if topic.removeprefix(prefix).count(".") == 1}
         """Topics of all tables there ever were: a published name may have changed since rows came under it."""
         self._partitions: dict[str, list[PartitionRows]] = {}
         self.encoders: dict[int, RelationEncoder] = {}
@@ -78,7 +79,7 @@ class Relations:
     def row_partitions(self) -> list[tuple[str, int]]:
         """All partitions that may hold rows or messages of this source, those of a crashed session too."""
         topics = self._row_topics | {self.message_topic} | set(self._partitions)
-        return [(topic, p) for topic in sorted(topics) for p in range(self._counts.get(topic, 0))]
+        return [(topic, p) for topic in sorted(topics) for p in range(self.counts.get(topic, 0))]
 
     @property
     def message_topic(self) -> str:
@@ -89,13 +90,13 @@ class Relations:
         """The topic's waiting records by partition; the topic is made when it is missing."""
         found = self._partitions.get(topic)
         if found is None:
-            if topic not in self._counts:
+            if topic not in self.counts:
                 kafka = self._settings.kafka
                 wanted = partitions or kafka.partitions
                 ensure_topics(self._admin, kafka, [topic], partitions=wanted, config=rows_config(kafka))
-                self._counts[topic] = wanted
+                self.counts[topic] = wanted
                 self.new_partitions += [(topic, p) for p in range(wanted)]
-            found = [PartitionRows(topic, p) for p in range(self._counts[topic])]
+            found = [PartitionRows(topic, p) for p in range(self.counts[topic])]
             self._partitions[topic] = found
         return found
 

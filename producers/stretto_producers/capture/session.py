@@ -33,7 +33,7 @@ from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
 from stretto_producers.capture.committer import Committer
 from stretto_producers.capture.encoder import SourceText, TransactionText
-from stretto_producers.capture.lineage import REPAIR, check_lineage
+from stretto_producers.capture.lineage import REPAIR, check_lineage, check_partitions
 from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
 from stretto_producers.capture.pulse import HEARTBEAT_PREFIX, Pulse
@@ -126,6 +126,9 @@ class Session:
         self._identity = identity
         client = admin(kafka)
         self._relations = Relations(settings, client, sql, self._batch.tally)
+        full = find_frontier(kafka, self._topic, lambda frontier: frontier.offsets is not None)
+        if full is not None:
+            check_partitions(full[0], self._relations.counts)
         resume = end_offsets(client, kafka, self._relations.row_partitions)
         self._resume = [
             PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())
@@ -257,6 +260,7 @@ class Session:
     def _name_starts(self, frontier: Frontier) -> None:
         made = self._relations.new_partitions
         if made:
+            self._counted = dict.fromkeys(made, 0) | self._counted  # a full frontier names all partitions or none
             counted = set(frontier.partitions)
             frontier.start_offsets = [PartitionOffset(t, p, 0) for t, p in made if (t, p) in counted]
             self._relations.new_partitions = [place for place in made if place not in counted]
