@@ -135,7 +135,8 @@ class HttpSettings(_Section):
     )
     follower_port: Port = Field(9189, description="Port of the follower process; 0: any free one.")
     ready_stale_s: Seconds = Field(
-        60.0, description="/readyz fails when nothing moved for this long although work waits."
+        60.0,
+        description="/readyz fails when no frontier was committed or applied for this long; heartbeats cause some at rest too.",
     )
 
 
@@ -212,8 +213,14 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
         os.environ.update(saved)
 
 
-_NOT_SETTINGS = ("STRETTO_CONFIG", "STRETTO_CACHE_DIR", "STRETTO_DATA_DIR", "STRETTO_FAILPOINT", "STRETTO_MAVEN_URL")
-"""Variables of the command line and the embedded stack, which no section holds."""
+NOT_SETTINGS = {
+    "STRETTO_CONFIG": "the settings file",
+    "STRETTO_CACHE_DIR": "folder of the embedded stack's downloads",
+    "STRETTO_DATA_DIR": "folder of the embedded stack's data",
+    "STRETTO_MAVEN_URL": "where the embedded stack fetches Kafka from",
+    "STRETTO_FAILPOINT": "for tests: where a process kills itself",
+}
+"""Variables of the command line and the embedded stack, which no section holds, and what each is for."""
 
 
 def _reject_unknown_variables(variables: dict[str, str]) -> None:
@@ -225,7 +232,7 @@ def _reject_unknown_variables(variables: dict[str, str]) -> None:
     }
     for name in [n for n in variables if n.upper().startswith(ENV_PREFIX)]:
         rest = name.upper()[len(ENV_PREFIX) :]
-        if name.upper() in _NOT_SETTINGS or any(name.upper().startswith(f"{n}_") for n in _NOT_SETTINGS):
+        if name.upper() in NOT_SETTINGS:
             del variables[name]
         elif rest not in known and not rest.startswith("KAFKA__OPTIONS__"):
             raise SettingsError(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from stretto_schemas.settings import ENV_PREFIX, Settings
+from stretto_schemas.settings import ENV_PREFIX, NOT_SETTINGS, Settings
 
 _HEAD = """# Settings
 
@@ -22,9 +22,6 @@ wins. Without any of these the file that `stretto up` wrote is read. A key `[sec
 `STRETTO_SECTION__KEY`; lists and tables are JSON there: `STRETTO_SOURCE__TABLES=["public.*"]`. A variable with `_FILE`
 behind its name names a file whose content is the value: that is how secrets come in from Docker and Kubernetes. A key or
 a variable that nobody knows is an error. `stretto config show` prints what is in force, secrets masked.
-
-Variables that are no settings: `STRETTO_CONFIG` (the settings file), `STRETTO_CACHE_DIR` and `STRETTO_DATA_DIR` (folders
-of the embedded stack).
 """
 
 _WORDS: dict[object, str] = {
@@ -40,7 +37,8 @@ _WORDS: dict[object, str] = {
 def reference() -> str:
     """The whole page."""
     top = [(name, field) for name, field in Settings.model_fields.items() if not _is_section(field)]
-    parts = [_HEAD, *_table(top, "")]
+    parts = [_HEAD, "Variables that are no settings:\n", *(f"- `{name}`: {use}" for name, use in NOT_SETTINGS.items())]
+    parts += ["", *_table(top, "")]
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):

@@ -73,6 +73,8 @@ def test_a_wrong_settings_file_is_a_usage_error(bare_cli: Cli, text: str, found:
         ({"STRETTO_HTTP__CAPTURE_PORT": "x"}, "http.capture_port"),
         ({"STRETTO_SOURCE__PASSWORD_FILE": "/does/not/exist"}, "STRETTO_SOURCE__PASSWORD_FILE"),
         ({"STRETTO_CONFIG": "none.toml"}, "none.toml does not exist"),
+        ({"STRETTO_CONFIG_X": "x"}, "environment variable STRETTO_CONFIG_X is no setting"),
+        ({"STRETTO_DATA_DIRS": "x"}, "environment variable STRETTO_DATA_DIRS is no setting"),
         ({"STRETTO_SOURCE__TABLES": "public.*"}, "lists and tables as JSON"),
         ({}, "has no database to connect to"),
     ],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from stretto_schemas import metrics
 from stretto_schemas.metrics import MetricName
@@ -131,3 +134,51 @@ def check_metrics(
 def test_every_metric_is_exported_by_a_process() -> None:
     declared = {value for value in vars(metrics).values() if isinstance(value, MetricName)}
     assert declared == CAPTURE | FOLLOWER
+
+
+QUICK = {"STRETTO_HTTP__READY_STALE_S": "1.5", "STRETTO_CAPTURE__HEARTBEAT_S": "0.2"}
+
+
+def test_readiness_is_progress_and_comes_back(cli: Cli, kafka: EmbeddedKafka) -> None:
+    """Capture is stopped by its broker, the follower by its capture; both are alive all the while."""
+    cli.good("init")
+    with cli.running("run", "capture", **QUICK) as capture:
+        cli.good("follower", "add")
+        with cli.running("run", "follower", **QUICK) as follower:
+            capture.until_ready()
+            follower.until_ready()
+            with paused(capture.process.pid):
+                follower.until_readyz(503, "nothing applied for")
+                assert follower.get("/livez")[0] == 200
+            capture.until_ready()
+            follower.until_ready()
+            assert kafka.pid is not None
+            with paused(kafka.pid):
+                capture.until_readyz(503, "no frontier for")
+                assert capture.get("/livez")[0] == 200
+            capture.until_ready()
+            follower.until_ready()
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """A process that stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_follower_that_stands_by_is_ready_and_says_so(cli: Cli) -> None:
+    cli.good("init")
+    with cli.running("run", "capture"):
+        cli.good("follower", "add")
+        with cli.running("run", "follower") as first:
+            first.until_ready()
+            second = Cli(cli.folder / "second", cli.settings)
+            second.folder.mkdir()
+            with second.running("run", "follower") as other:
+                assert "stand-by: another process applies" in other.until_readyz(200)
+                assert Samples(other).value(metrics.ACTIVE) == 0
+                assert Samples(first).value(metrics.ACTIVE) == 1
