@@ -65,6 +65,17 @@ class SchemaChange(msgspec.Struct, tag="schema", tag_field="barrier"):
 Barrier = Truncate | SchemaChange
 
 
+class Published(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What makes a publication the same one: where something is taken away and given back, numbers differ."""
+
+    oid: int
+    actions: str
+    """Letters of what it publishes: i insert, u update, d delete, t truncate."""
+    via_root: bool
+    members: list[tuple[int, int]]
+    """Of each table or schema that it names: OID of the membership, OID of the table or schema."""
+
+
 class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="record"):
     """Everything up to `end_lsn` is in the log, in the partitions' records that `counts` count."""
 
@@ -96,6 +107,8 @@ class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="re
     """Of partitions that are counted for the first time (or again after the table had left): where they begin."""
     heartbeat_us: int | None = None
     """Clock of the source at the newest heartbeat that this frontier covers, microseconds since 1970."""
+    publication: Published | None = None
+    """In a full frontier: the publication as capture knew it. A later one must have all that is in it."""
 
 
 class Open(msgspec.Struct, tag="open", tag_field="record"):

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from stretto_schemas.frontier import Published
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 ACTIONS = ("insert", "update", "delete", "truncate")
@@ -103,6 +105,40 @@ def read_publication(conn: Connection, name: str) -> Publication | None:
         schemas=frozenset(schema for (schema,) in schemas),
         narrowed=frozenset((schema, table) for schema, table in narrowed),
     )
+
+
+def read_published(conn: Connection, name: str) -> Published | None:
+    """What tells the publication from another, later one of the same name; None when there is none."""
+    schemas = (
+        "select oid, pnnspid from pg_publication_namespace where pnpubid = p.oid"
+        if conn.info.server_version >= 150000
+        else "select 0::oid, 0::oid where false"
+    )
+    row = conn.execute(
+        sql.SQL(
+            "select p.oid::bigint, concat(case when pubinsert then 'i' end, case when pubupdate then 'u' end,"
+            " case when pubdelete then 'd' end, case when pubtruncate then 't' end), pubviaroot,"
+            " array(select array[m.oid::bigint, m.named::bigint] from (select oid, prrelid from pg_publication_rel"
+            " where prpubid = p.oid union all {}) m(oid, named) order by 1)"
+            " from pg_publication p where pubname = %s"
+        ).format(sql.SQL(schemas)),
+        (name,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Published(row[0], row[1], row[2], [(oid, named) for oid, named in row[3]])
+
+
+def names_of(conn: Connection, oids: Sequence[int]) -> list[str]:
+    """Names of those tables and schemas that are still there."""
+    return [
+        row[0]
+        for row in conn.execute(
+            "select oid::regclass::text from pg_class where oid = any(%(oids)s)"
+            " union all select quote_ident(nspname) || '.*' from pg_namespace where oid = any(%(oids)s) order by 1",
+            {"oids": list(oids)},
+        ).fetchall()
+    ]
 
 
 def create_statement(name: str, members: Members, *, via_root: bool) -> sql.Composed:

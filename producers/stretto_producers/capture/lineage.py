@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 
+from stretto_connectors.postgres.publication import names_of, read_published
 from stretto_connectors.postgres.replication import Identity, ReplicationConnection
 from stretto_schemas.errors import Divergence, Gap, SettingsError
-from stretto_schemas.frontier import Frontier
+from stretto_schemas.frontier import Frontier, Published
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.settings import SourceSettings
 
@@ -63,6 +64,39 @@ def check_partitions(full: Frontier, counts: Mapping[str, int]) -> None:
                 expected="a number of partitions that never changes, for the order of a key's changes hangs on it",
                 fix=f"a topic's partitions cannot be taken back; {REPAIR}",
             )
+
+
+def check_publication(name: str, before: Published | None, sql: psycopg.Connection[tuple[Any, ...]]) -> Published:
+    """The publication as it is now. Raise Gap when it lacks what it published `before` (None: nothing is known).
+
+    A table that was taken out and put back, or dropped and made again with the publication, has changes in between that
+    nobody decoded. What was added is fine, and so is a table that is gone altogether.
+    """
+    now = read_published(sql, name)
+    repair = f"changes in between may be missing in the log; {REPAIR}"
+    if now is None:
+        raise Gap(f"publication {name} does not exist", expected="the publication that `stretto init` made", fix=repair)
+    if before is None:
+        return now
+    if now.oid != before.oid:
+        raise Gap(
+            f"publication {name} was dropped and made again", expected="the one that `stretto init` made", fix=repair
+        )
+    lost = names_of(sql, [named for oid, named in set(before.members) - set(now.members)])
+    if lost:
+        raise Gap(
+            f"publication {name} was altered: {', '.join(lost)} was taken out, or is published otherwise now",
+            expected="a publication that only grows",
+            fix=repair,
+        )
+    if set(before.actions) - set(now.actions) or now.via_root != before.via_root:
+        raise Gap(
+            f"publication {name} was altered: it publishes {now.actions} (via root: {now.via_root}),"
+            f" and published {before.actions} (via root: {before.via_root})",
+            expected="all of insert, update, delete and truncate, and partitions under the same names as before",
+            fix=repair,
+        )
+    return now
 
 
 def _check_slot(frontier: Frontier, sql: psycopg.Connection[tuple[Any, ...]], source: SourceSettings) -> None:

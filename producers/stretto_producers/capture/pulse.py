@@ -12,7 +12,9 @@ import psycopg
 from psycopg import sql
 
 from stretto_connectors.postgres.connection import connect
-from stretto_schemas.errors import StrettoError
+from stretto_producers.capture.lineage import check_publication
+from stretto_schemas.errors import Gap, StrettoError
+from stretto_schemas.frontier import Published
 from stretto_schemas.settings import SourceSettings
 
 log = logging.getLogger(__name__)
@@ -30,15 +32,19 @@ class Heartbeat(msgspec.Struct):
 
 
 class Pulse:
-    """Emits a heartbeat every `heartbeat_s` and reads the WAL's end and what the slot retains."""
+    """Emits a heartbeat every `heartbeat_s` and reads the WAL's end, what the slot retains and what is published."""
 
-    def __init__(self, source: SourceSettings, heartbeat_s: float) -> None:
+    def __init__(self, source: SourceSettings, heartbeat_s: float, published: Published) -> None:
         self._source = source
         self._heartbeat_s = heartbeat_s
         self.nonce = secrets.token_hex(8)
         self.wal_lsn = 0
         """End of the source's WAL as last seen."""
         self.retained_bytes = 0
+        self.published = published
+        """The publication as last seen: never less than what the session began with."""
+        self.failure: Gap | None = None
+        """The publication lost something: capture must not go on."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._thread.start()
@@ -87,3 +93,15 @@ class Pulse:
             ).fetchone()
             assert row is not None
             self.wal_lsn, self.retained_bytes = int(row[0]), int(row[1] or 0)
+            self._look_at_publication(conn)
+
+    def _look_at_publication(self, conn: psycopg.Connection) -> None:
+        try:
+            now = check_publication(self._source.publication, self.published, conn)
+        except Gap as error:
+            self.failure = error
+            self._stop.set()
+            return
+        if now != self.published:
+            log.info("publication %s was altered; nothing that it had is missing", self._source.publication)
+            self.published = now

@@ -21,8 +21,6 @@ import threading
 import time
 from typing import Any
 
-import psycopg
-
 from stretto_connectors.failpoints import failpoint
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.reader import end_offsets, find_frontier, newest_open
@@ -33,7 +31,7 @@ from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
 from stretto_producers.capture.committer import Committer
 from stretto_producers.capture.encoder import SourceText, TransactionText
-from stretto_producers.capture.lineage import REPAIR, check_lineage, check_partitions
+from stretto_producers.capture.lineage import check_lineage, check_partitions, check_publication
 from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
 from stretto_producers.capture.pulse import HEARTBEAT_PREFIX, Pulse
@@ -129,6 +127,7 @@ class Session:
         full = find_frontier(kafka, self._topic, lambda frontier: frontier.offsets is not None)
         if full is not None:
             check_partitions(full[0], self._relations.counts)
+        self._published = check_publication(source.publication, full[0].publication if full else None, sql)
         resume = end_offsets(client, kafka, self._relations.row_partitions)
         self._resume = [
             PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())
@@ -137,9 +136,9 @@ class Session:
         self._next = dict(resume)
 
         self._stream = stream
-        self._start(sql)  # step 3
+        self._start()  # step 3
         self._fixed = SourceText(VERSION, f"{settings.prefix}.{source.name}", identity.database, self._frontier.epoch)
-        self._pulse = Pulse(source, settings.capture.heartbeat_s)
+        self._pulse = Pulse(source, settings.capture.heartbeat_s, self._published)
         self._closers.append(self._pulse.close)
         self._closers.append(Trimmer(settings, self._topic).close)
         self._committer = Committer(writer, self._opening, self._closing)
@@ -155,19 +154,13 @@ class Session:
         if last is not None and last.instance and last.instance != self._instance:
             raise fenced()
 
-    def _start(self, sql: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def _start(self) -> None:
         version = self._stream.server_version()
         publication = self._source.publication.replace('"', '""')
         options = {"publication_names": f'"{publication}"', "messages": "true"}
         options["proto_version"] = "4" if version >= 160000 else "3" if version >= 150000 else "2"
         if version >= 160000:
             options["origin"] = "any"
-        if not sql.execute("select from pg_publication where pubname = %s", (self._source.publication,)).fetchall():
-            raise Gap(
-                f"publication {self._source.publication} does not exist",
-                expected="the publication that `stretto init` made",
-                fix=f"changes since it was dropped may be missing in the log: {REPAIR}",
-            )
         self._stream.start(self._source.slot_name, self._frontier.end_lsn, options)
 
     # --- step 4 -------------------------------------------------------------------------------------------------------
@@ -178,6 +171,8 @@ class Session:
         capture = self._settings.capture
         stream, batch, committer = self._stream, self._batch, self._committer
         while not stop.is_set():
+            if self._pulse.failure is not None:
+                raise self._pulse.failure
             messages = stream.read(READ_AT_ONCE)
             self._handle(messages)
             now = time.monotonic()
@@ -247,9 +242,11 @@ class Session:
             sequence=last.sequence + 1,
             previous_offsets=self._previous,
         )
-        if self._resume is not None or now - self._last_full >= self._settings.capture.full_frontier_s:
+        grown, self._published = self._pulse.published is not self._published, self._pulse.published
+        if self._resume is not None or grown or now - self._last_full >= self._settings.capture.full_frontier_s:
             frontier.offsets = [PartitionOffset(t, p, offset) for (t, p), offset in sorted(self._counted.items())]
             frontier.offsets_lsn = last.end_lsn
+            frontier.publication = self._published
             frontier.resume_offsets, self._resume = self._resume, None
             self._last_full = now
         self._last_frontier_at = now

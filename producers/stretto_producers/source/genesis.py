@@ -10,13 +10,12 @@ from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.reader import end_offsets
 from stretto_connectors.kafka.writer import LogWriter
+from stretto_connectors.postgres.publication import read_published
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_schemas import names
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, encode_record
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import Table, encode_table, schema_key
-
-FIRST_EPOCH = 1
 
 
 def make_genesis(
@@ -45,7 +44,7 @@ def make_genesis(
     offsets |= end_offsets(client, settings.kafka, [place for place in places if place[0] not in fresh])
     return Frontier(
         source=source.name,
-        epoch=FIRST_EPOCH,
+        epoch=row[0] // 1_000_000,  # another log is another epoch: a follower of one never goes on in the other
         system_id=identity.system_id,
         timeline=identity.timeline,
         commit_lsn=consistent_point,
@@ -54,6 +53,7 @@ def make_genesis(
         sequence=0,
         offsets=[PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(offsets.items())],
         offsets_lsn=consistent_point,
+        publication=read_published(sql, source.publication),
     )
 
 
