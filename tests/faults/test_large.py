@@ -46,6 +46,35 @@ def test_a_transaction_of_200000_rows_survives_kills_of_both_and_goes_through_th
     assert not list(tmp_path.glob("stretto-spill-*"))
 
 
+MILLION = 1_000_000
+PEAK_BYTES = 300_000_000
+"""Of each process, for one transaction of up to a million narrow rows."""
+
+
+def test_a_million_rows_in_one_transaction_take_no_more_memory_than_promised(faults: Faults) -> None:
+    pipeline = faults.pipeline
+    capture, follower = faults.processes.both()
+    faults.settled()
+    pipeline.leader.execute(
+        f"insert into children select i, i % 20 + 1, 'row ' || i from generate_series(1, {MILLION}) i"
+    )
+    faults.settled()
+    peaks = {name: _peak_bytes(process.pid) for name, process in (("capture", capture), ("follower", follower))}
+    print(peaks)
+    assert max(peaks.values()) < PEAK_BYTES, peaks
+    counted = "select count(*), sum(id), sum(length(note)) from children"
+    assert pipeline.follower.fetch(counted) == pipeline.leader.fetch(counted)
+    assert pipeline.follower.fetch("select count(*) from children") == [(MILLION,)]
+    capture.stop()
+    follower.stop()
+
+
+def _peak_bytes(pid: int) -> int:
+    """The most memory that a process ever had resident."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
 def _spilled(pid: int) -> int:
     """Bytes in the spill files of a process: they have no name any more, only descriptors."""
     total = 0
