@@ -106,7 +106,12 @@ class FollowerSettings(_Section):
     dsn: SecretStr = Field(SecretStr(""), description="libpq connection string or URI of the follower.")
     password: SecretStr | None = Field(None, description="Password, when it is not in the DSN.")
     batch_rows: int = Field(
-        20_000, ge=1, description="Records applied in one PostgreSQL transaction, at whole transactions."
+        20_000, ge=1, description="Records applied in one PostgreSQL transaction, at whole transactions ..."
+    )
+    batch_bytes: int = Field(
+        32 * 1024 * 1024,
+        ge=1024,
+        description="... or fewer, of about this many bytes; memory holds a few times as much.",
     )
     buffer_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="Records waiting for their frontier in memory; more goes to disk."

@@ -2,13 +2,14 @@
 
 The rules, numbered as in the code:
 
-1. Frontiers are taken in order of their sequence; a missing one is a gap.
+1. Frontiers are taken in order of their sequence; a missing one is a gap, and so is one of another epoch.
 2. `resume_offsets`: what no frontier counted before these offsets is void and skipped.
 3. A partition that is named for the first time begins at its `start_offsets`, else at 0.
 4. `previous_offsets` must agree with what was counted, else rows are missing or doubled.
 5. A frontier is complete when every partition has as many records as its transactions (beyond `offsets_lsn`) count.
 6. A transaction with `end_lsn <= position.end_lsn` is dropped: the follower has it already.
-7. A batch is whole transactions, up to `batch_rows` records; one larger transaction is a batch of its own.
+7. A batch is whole transactions, up to `batch_rows` records and about `batch_bytes` of them; one larger transaction is
+   a batch of its own.
 """
 
 from __future__ import annotations
@@ -66,12 +67,14 @@ class Accounting:
         self._counted_whole = False
         """True when the frontier before the first one was counted here from its beginning."""
         self.queues: dict[Partition, PartitionQueue] = {}
-        self.next_offset: dict[Partition, int] = dict(position.offsets)
+        self.next_offset: dict[Partition, int] = {
+            place: offset for place, offset in position.offsets.items() if place[0] not in ignored
+        }
         self.newest: Frontier | None = None
         """The newest frontier read so far."""
         self.waiting_records = 0
         """Records that the frontiers read so far count and no batch has taken."""
-        for place, offset in position.offsets.items():
+        for place, offset in self.next_offset.items():
             self._open(place, offset)
 
     def _open(self, place: Partition, offset: int) -> PartitionQueue:
@@ -115,7 +118,7 @@ class Accounting:
         need = self._need(self._frontiers[0][0])
         return [place for place, count in need.items() if len(self.queues[place]) < count]
 
-    def next_batch(self, batch_rows: int, careful_until: int = 0) -> Batch | None:
+    def next_batch(self, batch_rows: int, batch_bytes: int, careful_until: int = 0) -> Batch | None:
         """The next batch, or None while records of its frontier are still to come. Raises Gap or Divergence.
 
         Up to the LSN `careful_until` a batch is one source transaction: one among them was refused.
@@ -125,10 +128,12 @@ class Accounting:
         frontier, offset = self._frontiers[0]
         if not self._complete(frontier):
             return None
-        total = sum(self._need(frontier).values())
+        need = self._need(frontier)
         careful = self._position.end_lsn < careful_until
-        if total > batch_rows or (careful and frontier.transactions):
-            return self._cut(frontier, offset, batch_rows, careful=careful)
+        weighing = self._budget.used + self._budget.spilled > batch_bytes  # else all that waits is within the bound
+        size = self._size(need) if weighing else 0
+        if sum(need.values()) > batch_rows or size > batch_bytes or (careful and frontier.transactions):
+            return self._cut(frontier, offset, batch_rows, batch_bytes, careful=careful, weighing=size > batch_bytes)
         batch = self._take_whole(frontier, offset)
         while self._frontiers:
             frontier, offset = self._frontiers[0]
@@ -136,6 +141,10 @@ class Accounting:
                 break
             if batch.records + sum(frontier.counts) > batch_rows or not self._complete(frontier):
                 break
+            if weighing:
+                size += self._size(self._need(frontier))
+                if size > batch_bytes:
+                    break
             more = self._take_whole(frontier, offset)
             batch.transactions += more.transactions
             batch.dropped |= more.dropped
@@ -152,6 +161,12 @@ class Accounting:
         """Rules 1 to 4, once per frontier, when all before it are counted."""
         if self._prepared is frontier:
             return
+        if frontier.epoch != self._position.epoch:
+            raise Gap(  # rule 1
+                f"the log has epoch {frontier.epoch}, this follower's position is of epoch {self._position.epoch}",
+                expected="the log that the follower was copied for: `stretto init` begins a new one, with a new epoch",
+                fix="copy the source again with `stretto follower add --replace`",
+            )
         if self._expected >= 0 and frontier.sequence != self._expected:
             raise Gap(  # rule 1
                 f"the log goes from frontier {self._expected - 1} to {frontier.sequence}",
@@ -202,6 +217,10 @@ class Accounting:
             if topic not in self._ignored:
                 need[topic, number] = need.get((topic, number), 0) + flat[i + 1]
 
+    def _size(self, need: dict[Partition, int]) -> int:
+        """Bytes of so many records of each partition, which wait."""
+        return sum(self.queues[place].size(count) for place, count in need.items())
+
     def _complete(self, frontier: Frontier) -> bool:
         """Rule 5."""
         self._prepare(frontier)
@@ -222,27 +241,34 @@ class Accounting:
         self._expected = frontier.sequence + 1
         self._counted_whole = whole
         self.waiting_records -= sum(frontier.counts)
-        self._advance(batch, frontier.end_lsn, frontier.commit_ts_us, offset + 1, frontier.sequence, frontier.epoch)
+        self._advance(batch, frontier.end_lsn, frontier.commit_ts_us, offset + 1, frontier.sequence)
         if frontier.heartbeat_us is not None:
             self._position.heartbeat_us = frontier.heartbeat_us
 
-    def _cut(self, frontier: Frontier, offset: int, batch_rows: int, *, careful: bool) -> Batch:
+    def _cut(
+        self, frontier: Frontier, offset: int, batch_rows: int, batch_bytes: int, *, careful: bool, weighing: bool
+    ) -> Batch:
         """Rule 7: as many transactions of a large frontier as fit."""
         behind = self._position.offsets_lsn
         need: dict[Partition, int] = {}
         taken: list[Transaction] = []
-        index, total = self._done, 0
+        index, total, size = self._done, 0, 0
         while index < len(frontier.transactions):
             transaction = frontier.transactions[index]
             count = sum(transaction.counts[1::2])
             if transaction.end_lsn > behind:
                 if taken and (careful or total + count > batch_rows):
                     break
-                self._add_counts(need, frontier, transaction)
+                more = dict(need) if weighing else need
+                self._add_counts(more, frontier, transaction)
+                heavier = self._size(more) if weighing else 0
+                if taken and heavier > batch_bytes:
+                    break
+                need, size = more, heavier
                 taken.append(transaction)
                 total += count
             index += 1
-        large = len(taken) == 1 and total > batch_rows
+        large = len(taken) == 1 and (total > batch_rows or size > batch_bytes)
         last = index == len(frontier.transactions)
         if large:
             batch = self._batch(frontier, taken, {})
@@ -255,7 +281,7 @@ class Accounting:
         else:
             self._done = index
             newest = taken[-1]
-            self._advance(batch, newest.end_lsn, newest.commit_ts_us, offset, frontier.sequence - 1, frontier.epoch)
+            self._advance(batch, newest.end_lsn, newest.commit_ts_us, offset, frontier.sequence - 1)
         return batch
 
     def _batch(self, frontier: Frontier, transactions: list[Transaction], need: dict[Partition, int]) -> Batch:
@@ -280,14 +306,11 @@ class Accounting:
         commits = {t.commit_lsn for t in transactions}
         return [barrier for barrier in frontier.barriers if barrier.commit_lsn in commits]
 
-    def _advance(
-        self, batch: Batch, end_lsn: int, commit_ts_us: int, frontier_offset: int, sequence: int, epoch: int
-    ) -> None:
+    def _advance(self, batch: Batch, end_lsn: int, commit_ts_us: int, frontier_offset: int, sequence: int) -> None:
         """A new position, the batch's; the old one may be in use by another thread and is left alone."""
         old = self._position
         self._position = batch.position = msgspec.structs.replace(
             old,
-            epoch=epoch,
             end_lsn=max(old.end_lsn, end_lsn),
             commit_ts_us=max(old.commit_ts_us, commit_ts_us),
             offsets_lsn=max(old.offsets_lsn, end_lsn),

@@ -38,7 +38,7 @@ class ReadAhead:
 
     def __init__(self, settings: Settings, reader: LogReader, catalog: Connection, progress: Progress) -> None:
         self._reader = reader
-        self._batch_rows = settings.follower.batch_rows
+        self._bounds = (settings.follower.batch_rows, settings.follower.batch_bytes)
         self._progress = progress
         self._tables = Tables(settings, catalog)
         self._tables.learn()
@@ -89,10 +89,12 @@ class ReadAhead:
             self._ready.put(error)
 
     def _hand_over(self, batch: Batch) -> None:
-        pieces: Iterator[Batch] = parts(batch, self._reader.accounting, self._batch_rows)
+        pieces: Iterator[Batch] = parts(batch, self._reader.accounting, *self._bounds)
         if not batch.barriers:
             for piece in pieces:
-                self._ready.put(Prepared(piece, list(self._preparer.steps(piece))))
+                steps = list(self._preparer.steps(piece))
+                piece.rows.clear()  # the memory: what waits to be applied is the steps
+                self._ready.put(Prepared(piece, steps))
             return
         self._caught_up.clear()
         for piece in pieces:

@@ -120,7 +120,7 @@ class KeylessNet:
         return added, removed
 
 
-def copy_text(rows: list[Row], columns: int) -> list[bytes]:
+def copy_text(rows: list[Row], columns: int, at_once: int = CHUNK_ROWS) -> list[bytes]:
     """Rows in the text format of COPY, in chunks. Source: PostgreSQL documentation, COPY, "Text Format".
 
     Most rows hold nothing to escape: a chunk is printed at once and looked through at once, and printed again value by
@@ -128,8 +128,8 @@ def copy_text(rows: list[Row], columns: int) -> list[bytes]:
     """
     template = "\t".join(["%s"] * columns) + "\n"
     chunks = []
-    for start in range(0, len(rows), CHUNK_ROWS):
-        part = rows[start : start + CHUNK_ROWS]
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
         text = "".join([template % row for row in part])
         if (
             "\\" in text

@@ -37,7 +37,7 @@ class LogReader:
     def __init__(self, settings: Settings, position: Position, careful_until: int = 0) -> None:
         self._kafka = settings.kafka
         self._careful_until = careful_until
-        self._batch_rows = settings.follower.batch_rows
+        self._bounds = (settings.follower.batch_rows, settings.follower.batch_bytes)
         self._topic = names.transactions_topic(settings.prefix, settings.source.name)
         group = f"{settings.prefix}.{settings.source.name}.{settings.follower.name}"
         self._consumer = confluent_kafka.Consumer(
@@ -66,7 +66,7 @@ class LogReader:
 
         Raises Gap, Divergence or Halted when the log cannot be followed, Unreachable when no broker answers.
         """
-        batch = self.accounting.next_batch(self._batch_rows, self._careful_until)
+        batch = self.accounting.next_batch(*self._bounds, self._careful_until)
         if batch is not None:
             return batch
         self._assign()
@@ -77,7 +77,7 @@ class LogReader:
             return None
         self._take([first, *self._consumer.consume(AT_ONCE, 0)])
         self._assign()
-        batch = self.accounting.next_batch(self._batch_rows, self._careful_until)
+        batch = self.accounting.next_batch(*self._bounds, self._careful_until)
         if batch is None:
             self._look_for_gap()
         return batch

@@ -30,6 +30,12 @@ from stretto_schemas.frontier import Barrier, SchemaChange
 FEW = 500
 """Up to this many rows travel inside their statement: a COPY costs two more round trips and a staging table."""
 
+FEW_CHARACTERS = 4 * 1024 * 1024
+"""... unless their values are longer than this together: a parameter cannot be longer than 1 GB."""
+
+LONG_AT_ONCE = 8
+"""Of long rows so many are printed together: each is there several times meanwhile."""
+
 COPY_AGAIN = "copy the source again with `stretto follower add --replace`"
 
 
@@ -274,6 +280,7 @@ def _keyless_changes(net: KeylessNet, columns: tuple[str, ...]) -> TableChanges:
     added, removed = net.rows()
     changes.inserts = _rows(added, len(columns))
     changes.removed = _rows(removed, len(columns) + 1)
+    changes.removed_copies = sum(row[-1] for row in removed)
     return changes
 
 
@@ -294,7 +301,16 @@ def _key_values(key: bytes, reader: TopicReader) -> Row:
 
 
 def _rows(values: list[Row], columns: int) -> Rows:
-    return Rows(values, copy_text(values, columns) if len(values) > FEW else None)
+    count = len(values)
+    if count > FEW:
+        return Rows(count, chunks=copy_text(values, columns))
+    if _are_long(values):
+        return Rows(count, chunks=copy_text(values, columns, at_once=LONG_AT_ONCE))
+    return Rows(count, values)
+
+
+def _are_long(values: list[Row]) -> bool:
+    return sum([len(cell) for row in values for cell in row if type(cell) is str]) > FEW_CHARACTERS
 
 
 def unlisted(row: Waiting, topic: str, partition: int) -> Divergence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+from collections import deque
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, bytes, bytes | None, list[tuple[str, bytes]] | None]).decode
 OVERHEAD = 250
 """Bytes that a waiting record takes in memory beside its key and value."""
+
+RUN_BYTES = 256 * 1024
+"""Sizes are kept of runs of records up to this size, not of each record: so exact is a bound in bytes."""
 
 
 def _size(rows: list[Waiting]) -> int:
@@ -40,13 +44,15 @@ class Budget:
 class PartitionQueue:
     """First in, first out. Once something of a partition is on disk, all that follows goes there until it was read."""
 
-    __slots__ = ("_budget", "_bytes", "_file", "_file_left", "_file_read", "_rows", "skip_below")
+    __slots__ = ("_budget", "_bytes", "_file", "_file_left", "_file_read", "_rows", "_runs", "skip_below")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._rows: list[Waiting] = []
         self._bytes = 0
         """What `_rows` takes in memory."""
+        self._runs: deque[tuple[int, int]] = deque()
+        """Number and bytes of the records of each run that waits, oldest first."""
         self._file: IO[bytes] | None = None
         self._file_left = 0
         self._file_read = 0
@@ -61,6 +67,7 @@ class PartitionQueue:
         if rows[0][0] < self.skip_below:
             rows = [row for row in rows if row[0] >= self.skip_below]
         size = _size(rows)
+        self._weigh(rows, size)
         budget = self._budget
         if self._file is None and budget.used + size <= budget.limit:
             budget.used += size
@@ -68,6 +75,49 @@ class PartitionQueue:
             self._rows += rows
         elif rows:
             self._spill(rows)
+
+    def _weigh(self, rows: list[Waiting], size: int) -> None:
+        """Note the size of records that came, as part of the newest run where it stays short."""
+        runs = self._runs
+        if size > RUN_BYTES and len(rows) > 1:
+            half = len(rows) // 2
+            for part in (rows[:half], rows[half:]):
+                self._weigh(part, _size(part))
+        elif runs and runs[-1][1] + size <= RUN_BYTES:
+            runs[-1] = (runs[-1][0] + len(rows), runs[-1][1] + size)
+        elif rows:
+            runs.append((len(rows), size))
+
+    def size(self, count: int) -> int:
+        """Bytes that the first `count` records take in memory, within one run."""
+        total = 0
+        for number, size in self._runs:
+            if number >= count:
+                return total + size * count // number
+            total += size
+            count -= number
+        return total
+
+    def fitting(self, count: int, limit: int) -> int:
+        """How many of the first `count` records, at least one, take no more than `limit` bytes, within one run."""
+        fit = 0
+        for number, size in self._runs:
+            if fit + number > count or size > limit:
+                fit += number * limit // size if limit < size else number
+                break
+            fit += number
+            limit -= size
+        return max(1, min(fit, count))
+
+    def _lighten(self, count: int) -> None:
+        """The first `count` records are taken."""
+        runs = self._runs
+        while count:
+            number, size = runs.popleft()
+            if number > count:
+                runs.appendleft((number - count, size - size * count // number))
+                return
+            count -= number
 
     def _spill(self, rows: list[Waiting]) -> None:
         if self._file is None:
@@ -81,6 +131,7 @@ class PartitionQueue:
     def take(self, count: int) -> list[Waiting]:
         """Remove and return the first `count` records, which are there."""
         rows = self._rows
+        self._lighten(count)
         if count >= len(rows):
             taken, self._rows = rows, []
             released = self._bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.large import parts
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas.errors import Divergence, Gap
 from stretto_schemas.frontier import Frontier, PartitionOffset, Transaction
@@ -16,11 +17,11 @@ A, B = ("p.s.public.a", 0), ("p.s.public.b", 0)
 class Log:
     """An accounting with its subscriptions, and frontiers with increasing numbers."""
 
-    def __init__(self, position: Position | None = None) -> None:
+    def __init__(self, position: Position | None = None, budget: int = 1 << 30) -> None:
         self.subscribed: dict[tuple[str, int], int] = {}
         self.accounting = Accounting(
             position or Position("s", 1, 0, 0, 0, 0, 0, {}),
-            Budget(1 << 20, None),
+            Budget(budget, None),
             frozenset({"p.s.message"}),
             self.subscribed.__setitem__,
         )
@@ -50,13 +51,13 @@ class Log:
         }
         self.accounting.add_frontier(Frontier(**(fields | more)), self.sequence)  # type: ignore[arg-type]
 
-    def rows(self, place: tuple[str, int], start: int, end: int) -> None:
-        """Records with these offsets came."""
-        rows: list[Waiting] = [(offset, b"", b"", None) for offset in range(start, end)]
+    def rows(self, place: tuple[str, int], start: int, end: int, size: int = 0) -> None:
+        """Records with these offsets came, with a value of `size` bytes."""
+        rows: list[Waiting] = [(offset, b"", bytes(size), None) for offset in range(start, end)]
         self.accounting.queues[place].extend(rows)
 
-    def batch(self, batch_rows: int = 100, careful_until: int = 0) -> Batch | None:
-        return self.accounting.next_batch(batch_rows, careful_until)
+    def batch(self, batch_rows: int = 100, careful_until: int = 0, batch_bytes: int = 1 << 30) -> Batch | None:
+        return self.accounting.next_batch(batch_rows, batch_bytes, careful_until)
 
 
 def test_a_batch_waits_for_the_last_of_its_records() -> None:
@@ -225,3 +226,69 @@ def test_looking_for_a_refused_transaction_nothing_joins_a_frontier_without_one(
     log.rows(A, 0, 2)
     batches = [log.batch(careful_until=20) for _ in range(3)]
     assert [[t.xid for t in batch.transactions] for batch in batches if batch is not None] == [[], [10], [20]]
+
+
+MB = 1 << 20
+
+
+def test_frontiers_are_joined_up_to_the_bytes_of_a_batch() -> None:
+    log = Log()
+    for _ in range(5):
+        log.frontier({A: 1, B: 1})
+    log.rows(A, 0, 5, MB)
+    log.rows(B, 0, 5, MB)
+    batches = [log.batch(batch_bytes=5 * MB) for _ in range(3)]
+    assert [[t.xid for t in batch.transactions] for batch in batches if batch is not None] == [[10, 20], [30, 40], [50]]
+
+
+def test_a_frontier_of_more_bytes_than_a_batch_is_cut_at_a_transaction() -> None:
+    log = Log()
+    log.frontier({A: 2}, {A: 2}, {A: 1}, {A: 1})
+    log.rows(A, 0, 6, MB)
+    batches = [log.batch(batch_bytes=3 * MB) for _ in range(3)]
+    assert [[t.xid for t in batch.transactions] for batch in batches if batch is not None] == [[10], [20], [30, 40]]
+    assert not any(batch.large for batch in batches if batch is not None)
+
+
+def test_a_transaction_of_more_bytes_than_a_batch_goes_in_parts_of_at_least_a_row() -> None:
+    log = Log(budget=4 * MB)
+    log.frontier({A: 3, B: 4})
+    for offset in range(4):
+        value = b'{"transaction":{"id":"10:10","total_order":%d},"pad":"%s"}'
+        log.accounting.queues[B].extend([(offset, b"", value % (2 * offset + 1, b"x" * MB), None)])
+        if offset < 3:
+            log.accounting.queues[A].extend([(offset, b"", value % (2 * offset + 2, b"x" * 10), None)])
+    batch = log.batch(batch_bytes=2 * MB)
+    assert batch is not None
+    assert batch.large
+    found = list(parts(batch, log.accounting, 100, 2 * MB))
+    assert [sum(map(len, part.rows.values())) for part in found] == [3, 4]
+    assert [part.more for part in found] == [True, False]
+    assert found[-1].position.offsets == {A: 3, B: 4}
+
+
+def test_a_single_record_of_more_bytes_than_a_batch_goes() -> None:
+    log = Log()
+    log.frontier({A: 1}, {A: 1})
+    log.rows(A, 0, 2, 10 * MB)
+    batches = [log.batch(batch_bytes=MB) for _ in range(2)]
+    assert [batch.large for batch in batches if batch is not None] == [True, True]
+    assert log.accounting.frontiers_ahead == 0
+
+
+def test_a_frontier_of_another_epoch_is_a_gap_whatever_its_number() -> None:
+    log = Log()
+    log.frontier(epoch=2)
+    with pytest.raises(Gap, match="epoch 2, this follower's position is of epoch 1"):
+        log.batch()
+
+
+def test_a_copied_follower_reads_no_logical_messages() -> None:
+    message = ("p.s.message", 0)
+    log = Log(Position("s", 1, 0, 0, 0, 0, -1, {A: 5, message: 7}))
+    assert log.subscribed == {A: 5}
+    log.frontier({A: 1, message: 1})
+    log.rows(A, 5, 6)
+    batch = log.batch()
+    assert batch is not None
+    assert batch.position.offsets == {A: 6}

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stretto_consumers.follower.waiting import OVERHEAD, Budget, PartitionQueue, Waiting
+from stretto_consumers.follower.waiting import OVERHEAD, RUN_BYTES, Budget, PartitionQueue, Waiting
 
 
 def record(offset: int, size: int = 10) -> Waiting:
@@ -102,3 +102,30 @@ def test_it_is_a_queue_whatever_the_memory(script: list[tuple[str, int]], rows_i
     queue.close()
     assert budget.used == 0
     assert budget.spilled == 0
+
+
+sizes = st.lists(st.lists(st.integers(0, 100_000), min_size=1, max_size=40), max_size=8)
+
+
+@given(sizes, st.integers(0, 200), st.integers(0, 200), st.integers(1, 4_000_000))
+def test_sizes_are_known_within_a_run(script: list[list[int]], taken: int, count: int, limit: int) -> None:
+    queue = PartitionQueue(Budget(1 << 20, None))
+    left: list[int] = []
+    for run in script:
+        start = len(left)
+        queue.extend([(start + i, b"", bytes(size), None) for i, size in enumerate(run)])
+        left += run
+    taken = min(taken, len(left))
+    if taken:
+        queue.take(taken)
+        del left[:taken]
+    count = min(count, len(left))
+    exact = sum(left[:count]) + OVERHEAD * count
+    assert abs(queue.size(count) - exact) <= RUN_BYTES
+    if count:
+        fitting = queue.fitting(count, limit)
+        assert 1 <= fitting <= count
+        assert sum(left[:fitting]) + OVERHEAD * fitting <= limit + RUN_BYTES or fitting == 1
+        if fitting < count:
+            assert sum(left[: fitting + 1]) + OVERHEAD * (fitting + 1) >= limit - RUN_BYTES
+    queue.close()
