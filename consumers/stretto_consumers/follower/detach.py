@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
+from stretto_connectors.postgres.bookkeeping import try_lock
 from stretto_connectors.postgres.connection import connect, where
 from stretto_connectors.postgres.server import refusals
 from stretto_schemas.errors import CheckFailed
@@ -14,6 +16,9 @@ from stretto_schemas.names import origin_name
 from stretto_schemas.settings import Settings
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+LOCK_WAIT_S: Final = 3.0
+"""A follower process that has just ended may hold the lock until the server notices."""
 
 
 def _has_position(conn: Connection, source: str) -> bool:
@@ -44,20 +49,37 @@ def follower_remains(settings: Settings) -> list[str]:
 def detach(settings: Settings, say: Callable[[str], None]) -> None:
     """Remove the source's position and its replication origin.
 
-    The list of what the copy made stays, so that `stretto follower add --replace` can take exactly that away. Raises
-    CheckFailed while a follower process still applies.
+    The list of what the copy made stays, so that `stretto follower add --replace` can take exactly that away. Both go or
+    none does: raises CheckFailed, and changes nothing, while a follower process still applies.
     """
     follower, source = settings.follower, settings.source.name
     with (
         connect(follower.dsn, follower.password, application="stretto-destroy") as conn,
         refusals(where(follower.dsn), "removing the position"),
     ):
-        if _has_position(conn, source):
-            conn.execute("delete from stretto.position where source = %s", (source,))
+        _become_the_only_one(conn, source)
+        with conn.transaction():
+            position, origin = _has_position(conn, source), _has_origin(conn, source)
+            if position:
+                conn.execute("delete from stretto.position where source = %s", (source,))
+            if origin:
+                _drop_origin(conn, source)
+        if position:
             say(f"removed: position of source {source}")
-        if _has_origin(conn, source):
-            _drop_origin(conn, source)
+        if origin:
             say(f"dropped: replication origin {origin_name(source)}")
+
+
+def _become_the_only_one(conn: Connection, source: str) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while not try_lock(conn, source):
+        if time.monotonic() > deadline:
+            raise CheckFailed(
+                f"a follower process applies source {source!r} to this database",
+                expected="no follower process running",
+                fix="stop `stretto run follower` first, then run this again",
+            )
+        time.sleep(0.1)
 
 
 def _drop_origin(conn: Connection, source: str) -> None:

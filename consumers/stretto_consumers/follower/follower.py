@@ -12,7 +12,7 @@ from stretto_connectors.prometheus import LagCollector
 from stretto_consumers.follower.accounting import Batch, describe
 from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.session import Session
-from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unsupported
+from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unreachable, Unsupported
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,17 @@ class Follower:
                 failure = error
             except psycopg.errors.InsufficientPrivilege as error:
                 raise lacking_right(error) from None
-            except psycopg.OperationalError as error:
-                failure = explain(error, where(self._settings.follower.dsn))
+            except psycopg.errors.ReadOnlySqlTransaction:
+                failure = read_only(where(self._settings.follower.dsn))
             except psycopg.Error as error:
-                if session.reached <= careful_until:
+                if may_heal(error):
+                    failure = explain(error, where(self._settings.follower.dsn))
+                elif session.reached <= careful_until:
                     raise refused(error, session.batch) from None
-                careful_until = session.reached
-                log.warning("PostgreSQL refused a batch (%s); looking for the transaction", error.sqlstate)
-                continue
+                else:
+                    careful_until = session.reached
+                    log.warning("PostgreSQL refused a batch (%s); looking for the transaction", error.sqlstate)
+                    continue
             else:
                 return
             if not failure.retryable:
@@ -71,6 +74,23 @@ class Follower:
             self._progress.restarting(failure.found)
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, self._settings.follower.retry_max_s)
+
+
+def may_heal(error: psycopg.Error) -> bool:
+    """True when the server's state is in the way, and not what it was asked to store.
+
+    A program limit (class 54) is psycopg's OperationalError too, but a row too long for an index stays too long.
+    """
+    return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "").startswith("54")
+
+
+def read_only(place: str) -> Unreachable:
+    """The follower takes no writes: it is a standby not promoted yet, or told to be read-only."""
+    return Unreachable(
+        f"PostgreSQL at {place} is read-only",
+        expected="a primary whose sessions may write",
+        fix="promote it, or reset default_transaction_read_only on it; this is tried again",
+    )
 
 
 def lacking_right(error: psycopg.Error) -> SettingsError:

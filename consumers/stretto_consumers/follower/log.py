@@ -138,12 +138,19 @@ class LogReader:
 
     def _out_of_range(self, topic: str, partition: int) -> None:
         """Retention removes commit markers too, so a head beyond our place is a gap only if counted records are gone."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        low, high = self._watermarks(topic, partition)
         wanted = self._from if topic == self._topic else self.accounting.next_offset.get((topic, partition), 0)
         if topic == self._topic or wanted > high:
             raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
         self._consumer.incremental_unassign([TopicPartition(topic, partition)])
         self._new.append(TopicPartition(topic, partition, low))
+
+    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+        """The partition's first offset and the one after its last. Raises Unreachable while nobody leads it."""
+        try:
+            return self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_S)
+        except KafkaException as error:
+            raise explain(error, self._kafka, f"asking for the offsets of partition {partition} of {topic}") from None
 
     def _look_for_gap(self) -> None:
         """Halt when the records that the first frontier counts have stopped coming, and why can be told."""
@@ -163,7 +170,7 @@ class LogReader:
         for topic, partition in lacking:
             if topic not in topics:
                 raise missing_topic(topic)
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_S)
+            low, high = self._watermarks(topic, partition)
             wanted = self.accounting.next_offset.get((topic, partition), 0)
             if low > wanted or high < wanted:
                 raise self._gap(

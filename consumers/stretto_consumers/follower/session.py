@@ -50,6 +50,14 @@ ELECTION_S = 0.5
 POLL_S = 0.5
 
 
+def _no_position(source: str) -> UsageError:
+    return UsageError(
+        f"this database does not follow source {source!r}",
+        expected="a row in stretto.position",
+        fix="run `stretto follower add` first",
+    )
+
+
 class Session:
     """Owns every connection of one run. Use as a context manager."""
 
@@ -83,18 +91,16 @@ class Session:
         conn = self._connect("apply", session_replication_role="replica", synchronous_commit="local", **plans)
         conn.execute("set client_connection_check_interval = '1s'")
         if read_position(conn, source) is None:
-            raise UsageError(
-                f"this database does not follow source {source!r}",
-                expected="a row in stretto.position",
-                fix="run `stretto follower add` first",
-            )
+            raise _no_position(source)
         while not try_lock(conn, source):
             self._progress.standing_by()
             if stop.wait(ELECTION_S):
                 return False
+        if read_position(conn, source) is None:
+            raise _no_position(source)  # deleted while this one stood by
         raise_term(conn, source)
         position = read_position(conn, source)
-        assert position is not None, "it was there before the lock"
+        assert position is not None, "nobody deletes it without the lock"
         setup_origin(conn, source)
         self._conn = conn
         self._position = position
@@ -120,6 +126,8 @@ class Session:
         conn = connect(follower.dsn, follower.password, application=name, **session)
         self._closers.append(conn.close)
         conn.execute("set search_path = pg_catalog, public")
+        if conn.info.server_version >= 170000:
+            conn.execute("set transaction_timeout = 0")
         return conn
 
     def run(self, stop: threading.Event) -> None:

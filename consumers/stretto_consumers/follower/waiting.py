@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import struct
 import tempfile
 from collections import deque
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+
+from stretto_schemas.errors import Unreachable
 
 Headers = list[tuple[str, bytes]] | None
 
@@ -120,13 +124,25 @@ class PartitionQueue:
             count -= number
 
     def _spill(self, rows: list[Waiting]) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=self._budget.spill_dir)  # noqa: SIM115 - lives with the queue
-        for row in rows:
-            packed = _encode(row)
-            self._file.write(_LENGTH.pack(len(packed)) + packed)
-            self._budget.spilled += len(packed) + 4
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="stretto-spill-", dir=self._budget.spill_dir)  # noqa: SIM115 - lives with the queue
+            for row in rows:
+                packed = _encode(row)
+                self._file.write(_LENGTH.pack(len(packed)) + packed)
+                self._budget.spilled += len(packed) + 4
+            self._file.flush()
+        except OSError as error:
+            raise self._no_disk(error) from None
         self._file_left += len(rows)
+
+    def _no_disk(self, error: OSError) -> Unreachable:
+        folder = self._budget.spill_dir or tempfile.gettempdir()
+        return Unreachable(
+            f"waiting records do not go to disk in {folder}: {error.strerror}",
+            expected="a folder with room for what comes before its frontier",
+            fix="free space there, or set `spill_dir` in section [follower]; this is tried again",
+        )
 
     def take(self, count: int) -> list[Waiting]:
         """Remove and return the first `count` records, which are there."""
@@ -148,9 +164,33 @@ class PartitionQueue:
     def skip_void(self, below: int) -> None:
         """Drop every record with an offset below `below`, those that are still to come too."""
         self.skip_below = max(self.skip_below, below)
-        kept = [row for row in self.take(len(self)) if row[0] >= below] if len(self) else []
-        if kept:
-            self.extend(kept)
+        void = bisect.bisect_left(self._rows, below, key=lambda row: row[0])
+        if void:
+            self.take(void)
+        if not self._rows:
+            self._skip_on_disk(below)
+
+    def _skip_on_disk(self, below: int) -> None:
+        """Pass over what lies on disk, one record in memory at a time."""
+        file = self._file
+        if file is None:
+            return
+        end = file.tell()
+        file.seek(self._file_read)
+        skipped = 0
+        while skipped < self._file_left:
+            (length,) = _LENGTH.unpack(file.read(4))
+            if _decode(file.read(length))[0] >= below:
+                break
+            self._file_read += length + 4
+            self._budget.spilled -= length + 4
+            skipped += 1
+        self._file_left -= skipped
+        self._lighten(skipped)
+        if self._file_left == 0:
+            self.close()
+        else:
+            file.seek(end)
 
     def _read(self, count: int) -> list[Waiting]:
         file = self._file
@@ -174,6 +214,7 @@ class PartitionQueue:
     def close(self) -> None:
         """Give the disk space back."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take is written again when it is closed
+                self._file.close()
             self._file = None
             self._file_read = 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import tracemalloc
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stretto_consumers.follower.waiting import OVERHEAD, RUN_BYTES, Budget, PartitionQueue, Waiting
+from stretto_schemas.errors import Unreachable
 
 
 def record(offset: int, size: int = 10) -> Waiting:
@@ -129,3 +133,37 @@ def test_sizes_are_known_within_a_run(script: list[list[int]], taken: int, count
         if fitting < count:
             assert sum(left[: fitting + 1]) + OVERHEAD * (fitting + 1) >= limit - RUN_BYTES
     queue.close()
+
+
+def test_a_folder_that_takes_no_records_is_named_and_waited_for(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    queue = PartitionQueue(Budget(0, missing))
+    with pytest.raises(Unreachable, match=f"do not go to disk in {missing}"):
+        queue.extend(records(0, 2))
+
+
+def test_a_disk_that_is_full_is_waited_for(tmp_path: Path) -> None:
+    queue = PartitionQueue(Budget(0, tmp_path))
+    queue.extend(records(0, 2))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(Unreachable, match="File too large"):
+            queue.extend([record(offset, 1000) for offset in range(2, 100)])
+        queue.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_void_on_disk_is_passed_over_without_taking_it_into_memory(tmp_path: Path) -> None:
+    budget = Budget(0, tmp_path)
+    queue = PartitionQueue(budget)
+    for start in range(0, 200, 10):
+        queue.extend([record(offset, 100_000) for offset in range(start, start + 10)])
+    tracemalloc.start()
+    queue.skip_void(190)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert queue.take(10) == [record(offset, 100_000) for offset in range(190, 200)]
+    assert (len(queue), budget.spilled) == (0, 0)

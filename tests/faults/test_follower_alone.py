@@ -1,0 +1,78 @@
+"""A follower process and what is done to its own database: it waits, stands by, halts, and says why."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from stretto_consumers.follower.detach import detach
+from stretto_schemas.errors import CheckFailed
+from tests.faults.conftest import Faults
+
+
+def test_the_position_stays_while_a_follower_process_applies(faults: Faults) -> None:
+    capture, first = faults.processes.both()
+    first.says("applying source")
+    settings = faults.pipeline.settings
+    with pytest.raises(CheckFailed, match="a follower process applies source 'leader'"):
+        detach(settings, lambda _: None)
+    load = faults.load()
+    load.wait_for_more(50)
+    faults.check()
+    capture.stop()
+    # One that stands by finds no position when its turn comes.
+    second = faults.processes.follower()
+    second.says("health and metrics")
+    follower = faults.pipeline.follower
+    follower.execute("delete from stretto.position")
+    first.kill()
+    assert second.exit_code() == 2, second.log
+    assert "this database does not follow source 'leader'" in second.log
+    said: list[str] = []
+    detach(settings, said.append)
+    assert said == ["dropped: replication origin stretto_leader"]
+
+
+def test_a_follower_that_takes_no_writes_is_waited_for(faults: Faults) -> None:
+    database = faults.pipeline.follower
+    database.execute(f"alter database {database.name} set default_transaction_read_only = on")
+    capture, follower = faults.processes.both()
+    load = faults.load()
+    load.wait_for_more(50)
+    follower.says("is read-only")
+    with psycopg.connect(database.dsn, autocommit=True, options="-c default_transaction_read_only=off") as conn:
+        conn.execute(f"alter database {database.name} reset default_transaction_read_only".encode())
+    faults.check()
+    capture.stop()
+    follower.stop()
+
+
+def test_a_row_too_long_for_an_index_of_the_followers_own_halts_with_its_transaction_named(faults: Faults) -> None:
+    capture, follower = faults.processes.both()
+    faults.pipeline.follower.execute("create index mine on children (note)")
+    [(xid,)] = faults.pipeline.leader.fetch(
+        "with w as (insert into children select 7000000, 1, string_agg(md5(i::text), '') from generate_series(1, 500) i)"
+        " select pg_current_xact_id()::text"
+    )
+    assert follower.exit_code() == 4
+    assert f"transaction {xid}," in follower.log
+    assert "SQLSTATE 54000" in follower.log
+    faults.pipeline.follower.execute("drop index mine")
+    follower = faults.processes.follower()
+    faults.settled()
+    capture.stop()
+    follower.stop()
+
+
+def test_a_time_limit_on_the_followers_transactions_is_lifted(faults: Faults) -> None:
+    capture = faults.processes.capture()
+    limited = f"{faults.pipeline.follower.dsn} options='-c transaction_timeout=100ms'"
+    follower = faults.processes.follower(follower__dsn=limited)
+    faults.pipeline.leader.execute(
+        "insert into children select 3000000 + i, 1, repeat('x', 200) from generate_series(1, 60000) i"
+    )
+    faults.settled()
+    assert "refused" not in follower.log
+    assert "trying again" not in follower.log
+    capture.stop()
+    follower.stop()
