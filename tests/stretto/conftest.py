@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -126,6 +127,18 @@ class Running:
         if self.running:
             self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)
+
+
+def examine(cli: Cli, **changed: str) -> tuple[int, dict[str, list[str]]]:
+    """`stretto doctor`: exit code, and by level what was said, each with where and name."""
+    done = cli("doctor", "-f", "json", **changed)
+    tree = json.loads(done.stdout)
+    assert tree["exit_code"] == done.returncode
+    said: dict[str, list[str]] = {"OK": [], "WARN": [], "FAIL": []}
+    for check in tree["checks"]:
+        assert check["level"] == "OK" or check["fix"], f"no fix: {check}"
+        said[check["level"]].append(f"{check['where']} {check['name']}: {check['said']}")
+    return done.returncode, said
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from stretto_connectors.kafka.client import admin
@@ -11,21 +9,9 @@ from stretto_connectors.kafka.existing import delete_topics
 from stretto_connectors.kafka.topics import ensure_topics
 from stretto_schemas.settings import load
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
+from tests.stretto.conftest import Cli, examine
 
 NOWHERE = "host=127.0.0.1 port=1 user=postgres dbname=postgres"
-
-
-def examine(cli: Cli, **changed: str) -> tuple[int, dict[str, list[str]]]:
-    """Exit code, and by level what was said, each with where and name."""
-    done = cli("doctor", "-f", "json", **changed)
-    tree = json.loads(done.stdout)
-    assert tree["exit_code"] == done.returncode
-    said: dict[str, list[str]] = {"OK": [], "WARN": [], "FAIL": []}
-    for check in tree["checks"]:
-        assert check["level"] == "OK" or check["fix"], f"no fix: {check}"
-        said[check["level"]].append(f"{check['where']} {check['name']}: {check['said']}")
-    return done.returncode, said
 
 
 def test_a_fresh_source_has_warnings_that_name_init_and_no_failure(cli: Cli) -> None:
