@@ -7,6 +7,7 @@ Source: PostgreSQL documentation, "Streaming Replication Protocol".
 from __future__ import annotations
 
 import select
+import sys
 import time
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ class ReplicationConnection:
 
     def __init__(self, dsn: SecretStr, password: SecretStr | None, *, application: str) -> None:
         self._place = where(dsn)
+        self.drained = True
         text = connection_string(dsn, password, application=application, replication="database")
         self._conn = pq.PGconn.connect_start(text.encode())
         self._log_in(time.monotonic() + LOGIN_S)
@@ -96,17 +98,24 @@ class ReplicationConnection:
         )
         return refusal(state, text, self._place)
 
-    def read(self, limit: int) -> list[memoryview]:
-        """Up to `limit` messages that are there; none is waited for. Raises Unreachable when the stream ended."""
+    def read(self, limit: int, limit_bytes: int = sys.maxsize) -> list[memoryview]:
+        """Messages that are there, until there are `limit` or `limit_bytes` of them; none is waited for.
+
+        `drained` says afterwards whether no more is there. Raises Unreachable when the stream ended.
+        """
         messages: list[memoryview] = []
         append, get = messages.append, self._conn.get_copy_data
-        while len(messages) < limit:
+        self.drained = False
+        while len(messages) < limit and limit_bytes > 0:
             size, message = get(1)
             if size > 0:
                 append(message)
+                limit_bytes -= size
             elif size == 0:
+                self.drained = True
                 break
             elif messages:
+                self.drained = True
                 break  # the end comes again at the next call, after these
             else:
                 raise self._ended()

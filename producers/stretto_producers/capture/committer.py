@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -63,6 +64,10 @@ class Committer:
             return result
         assert result is not None
         raise result
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until there is a result, or time is up."""
+        select.select([self.fd], (), (), timeout_s)
 
     def close(self) -> None:
         """End the thread; a batch in flight is finished first, with whatever outcome."""

@@ -49,7 +49,8 @@ _head = struct.Struct("!xQ16xBI").unpack_from
 """Of XLogData with a row message: start LSN, the message's kind, the relation's OID. Others are long enough to be read so."""
 
 READ_AT_ONCE = 256
-"""Messages taken from libpq before looking at anything else; a batch may be larger than its bounds by so many."""
+READ_BYTES = 1 << 20
+"""What is taken from libpq before looking at anything else; a batch may be larger than its bounds by so much and one row."""
 
 IDLE_WAIT_S = 0.5
 COVER_IDLE_S = 10.0
@@ -173,14 +174,14 @@ class Session:
         while not stop.is_set():
             if self._pulse.failure is not None:
                 raise self._pulse.failure
-            messages = stream.read(READ_AT_ONCE)
+            messages = stream.read(READ_AT_ONCE, READ_BYTES)
             self._handle(messages)
             now = time.monotonic()
             self._harvest()
             if batch.rows >= capture.batch_rows or batch.size >= capture.batch_bytes:
                 self._await_committer()
                 self._seal(now)
-            elif len(messages) < READ_AT_ONCE:
+            elif stream.drained:
                 if not committer.busy and self._worth_a_frontier(now):
                     self._seal(now)
                 elif not messages:
@@ -206,9 +207,12 @@ class Session:
         return ahead and (self._asked or now - self._last_frontier_at >= COVER_IDLE_S)
 
     def _await_committer(self) -> None:
-        """Block until the batch in flight is committed, answering the source meanwhile."""
+        """Block until the batch in flight is committed. The source is told that we live, but nothing is read meanwhile:
+
+        what it goes on sending waits in its own buffers, not in ours.
+        """
         while self._committer.busy:
-            self._stream.wait(IDLE_WAIT_S, self._committer.fd)
+            self._committer.wait(IDLE_WAIT_S)
             self._harvest()
             if time.monotonic() - self._last_status >= self._settings.capture.status_s:
                 self._send_status()
