@@ -131,7 +131,8 @@ def _session(dsn: SecretStr, password: SecretStr | None, application: str) -> Co
 def _export(stream: ReplicationConnection, sql_session: Connection, waiting: Callable[[int], None]) -> tuple[int, str]:
     """Create the slot in a thread of its own, as it may have to wait for others' transactions."""
     options = "(SNAPSHOT 'export')" if stream.server_version() >= 150000 else "EXPORT_SNAPSHOT"
-    command = f'CREATE_REPLICATION_SLOT "stretto_add_{secrets.token_hex(6)}" TEMPORARY LOGICAL pgoutput {options}'
+    slot = f"stretto_add_{secrets.token_hex(6)}"
+    command = f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput {options}'
     answer: list[list[str]] = []
     failure: list[BaseException] = []
 
@@ -143,13 +144,29 @@ def _export(stream: ReplicationConnection, sql_session: Connection, waiting: Cal
 
     thread = threading.Thread(target=create, name="export-snapshot", daemon=True)
     thread.start()
-    while True:
-        thread.join(NOTE_EVERY_S)
-        if not thread.is_alive():
-            break
-        row = sql_session.execute("select count(*) from pg_stat_activity where backend_xid is not null").fetchone()
-        waiting(row[0] if row else 0)
+    try:
+        while True:
+            thread.join(NOTE_EVERY_S)
+            if not thread.is_alive():
+                break
+            row = sql_session.execute("select count(*) from pg_stat_activity where backend_xid is not null").fetchone()
+            waiting(row[0] if row else 0)
+    except BaseException:
+        _cancel(sql_session, slot, thread)  # Ctrl-C: the caller closes the connection that the thread still uses
+        raise
     if failure:
         raise failure[0]
     _, point, name, _ = answer[0]
     return parse_lsn(point), name
+
+
+def _cancel(sql_session: Connection, slot: str, thread: threading.Thread) -> None:
+    """Make the server end the command that the thread waits for, and the thread with it."""
+    while thread.is_alive():
+        try:
+            sql_session.execute(
+                "select pg_cancel_backend(active_pid) from pg_replication_slots where slot_name = %s", (slot,)
+            )
+        except psycopg.Error:
+            thread.join()  # the server went away, and with it the thread's own session
+        thread.join(0.1)
