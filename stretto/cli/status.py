@@ -6,9 +6,10 @@ import json
 import sys
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from stretto.cli.context import Config, load_settings, say
 
@@ -25,12 +26,26 @@ class Format(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="A table, or JSON: one object a line.")]
 
-UNREACHABLE = 3
+WATCH_S = 2.0
+"""Seconds between two looks when `-w` does not say."""
+
+
+class _Command(TyperCommand):
+    """`-w` may stand without its seconds: typer has no options whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Fill in the seconds where none follow."""
+        given: list[str] = []
+        for place, arg in enumerate(args):
+            given.append(arg)
+            if arg in ("-w", "--watch") and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                given.append(str(WATCH_S))
+        return super().parse_args(ctx, given)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status")(status_command)
+    app.command("status", cls=_Command)(status_command)
 
 
 def status_command(
@@ -38,7 +53,13 @@ def status_command(
     config: Config = None,
     watch: Annotated[
         float | None,
-        typer.Option("--watch", "-w", metavar="SECONDS", min=0.1, help="Look again every so many seconds."),
+        typer.Option(
+            "--watch",
+            "-w",
+            metavar="[SECONDS]",
+            min=0.1,
+            help=f"Look again every so many seconds; by default {WATCH_S:g}.",
+        ),
     ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:

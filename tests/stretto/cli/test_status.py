@@ -8,6 +8,8 @@ import signal
 import subprocess
 from typing import Any
 
+import pytest
+
 from tests.fix_stack import Database
 from tests.stretto.conftest import STRETTO, Cli
 
@@ -75,9 +77,10 @@ def test_another_pipelines_process_on_the_port_is_not_taken_for_ours(cli: Cli) -
         assert "another process listens" in tree["processes"]["follower"]["said"]
 
 
-def test_watching_prints_a_line_a_look_until_ctrl_c(cli: Cli) -> None:
+@pytest.mark.parametrize("watch", [["-w", "0.1"], ["-w"]], ids=" ".join)
+def test_watching_prints_a_line_a_look_until_ctrl_c(cli: Cli, watch: list[str]) -> None:
     process = subprocess.Popen(
-        [STRETTO, "status", "-w", "0.1", "-f", "json"],
+        [STRETTO, "status", *watch, "-f", "json"],
         cwd=cli.folder,
         env=cli.environment({}),
         stdout=subprocess.PIPE,
