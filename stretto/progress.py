@@ -99,6 +99,13 @@ def show_progress() -> Iterator[ProgressSink]:
     if not console.is_terminal:
         yield Lines()
         return
+    with bars(console) as sink:
+        yield sink
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[ProgressSink]:
+    """Bars on this console; they stay when the block ends."""
     with Progress(
         TextColumn("  {task.description}", markup=False),
         BarColumn(),

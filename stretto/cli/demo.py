@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from stretto_schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from stretto.demo.summary import Summary
 
 PLAIN_WIDTH = 120
 """Columns of what is printed without a terminal."""
@@ -43,13 +46,18 @@ def demo_command(
     import logging
 
     from stretto.demo.play import Options, play
-    from stretto.demo.summary import render_summary
 
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
-    summary = play(Options(seconds, rate, keep, data), console)
+    conclude(play(Options(seconds, rate, keep, data), console), console)
+
+
+def conclude(summary: Summary, console: Console) -> NoReturn:
+    """Print the result and end the command: with exit code 1 when leader and follower differ."""
+    from stretto.demo.summary import render_summary
+
     with console.capture() as printed:
         console.print(render_summary(summary))
     lines = printed.get().splitlines()
