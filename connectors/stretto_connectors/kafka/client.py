@@ -83,6 +83,12 @@ def explain(error: confluent_kafka.KafkaException, kafka: KafkaSettings, doing: 
             f"Kafka at {kafka.bootstrap} refused while {doing}: {cause.str()}",
             fix="grant the rights listed in docs/security.md, or correct sasl_username and sasl_password",
         )
+    if cause.code() == confluent_kafka.KafkaError.TOPIC_EXCEPTION:
+        return SettingsError(
+            f"Kafka at {kafka.bootstrap} refused while {doing}: {cause.str()}",
+            expected="topic names that differ in more than '.' and '_', which Kafka's metrics cannot tell apart",
+            fix="rename one of the tables or schemas, or leave one out of `tables` in section [source]",
+        )
     return Unreachable(
         f"Kafka at {kafka.bootstrap} does not answer while {doing}: {cause.str()}",
         fix="start the broker, or correct `bootstrap` in section [kafka]; this is tried again",
