@@ -48,6 +48,8 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     """Text of the value that rows older than the column have (`attmissingval`); None where there is none."""
     rewritten: bool = False
     """True when the column has a value in old rows that neither the log nor `missing_value` tells."""
+    number: int = 0
+    """PostgreSQL's `attnum`, which a column that is dropped and added again does not keep; 0: not known."""
 
 
 class Table(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +66,8 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     lsn: int = 0
     created: bool = False
     """True when the publication takes in new tables by itself and this one was not there before: it began empty."""
+    relid: int = 0
+    """The table's OID, which a table that is dropped and made again does not keep; 0: not known."""
 
     @property
     def qualified(self) -> str:
@@ -78,6 +82,12 @@ decode_table = msgspec.json.Decoder(Table).decode
 def schema_key(table: Table) -> bytes:
     """Key of a table's record in the schema topic."""
     return msgspec.json.encode([table.schema, table.name])
+
+
+def same_columns(table: Table, before: Table) -> bool:
+    """False when a column of this name is another one than before: its old values went with the old one."""
+    numbers = {column.name: column.number for column in before.columns if column.number}
+    return all(numbers.get(column.name, column.number) == column.number for column in table.columns if column.number)
 
 
 def same_shape(table: Table, before: Table) -> bool:

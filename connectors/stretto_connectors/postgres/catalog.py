@@ -17,7 +17,7 @@ select a.attname, format_type(a.atttypid, a.atttypmod),
        (select b.oid::bigint from base b join pg_type t on t.oid = b.oid where b.root = a.atttypid and t.typtype <> 'd'),
        a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
-       (d.adbin is not null and not a.atthasmissing) or a.attidentity <> ''
+       (d.adbin is not null and not a.atthasmissing) or a.attidentity <> '', a.attnum::int
 from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 where a.attrelid = %(relid)s and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
 order by a.attnum
@@ -44,8 +44,9 @@ def read_columns(conn: Connection, relid: int) -> dict[str, Column]:
             default=default,
             missing_value=missing,
             rewritten=rewritten,
+            number=number,
         )
-        for name, type_name, base, not_null, default, missing, rewritten in rows
+        for name, type_name, base, not_null, default, missing, rewritten, number in rows
     }
 
 

@@ -18,9 +18,11 @@ from stretto_connectors.postgres.catalog import (
 )
 from stretto_connectors.postgres.pgoutput import Relation
 from stretto_producers.capture.encoder import PartitionRows, RelationEncoder, Tally
+from stretto_producers.capture.lineage import REPAIR
+from stretto_schemas.errors import Unsupported
 from stretto_schemas.names import message_topic, schema_topic, table_topic
 from stretto_schemas.settings import Settings
-from stretto_schemas.tables import Column, Table, decode_table, kind_of
+from stretto_schemas.tables import Column, Table, decode_table, kind_of, same_columns
 
 
 def read_shapes(settings: Settings) -> dict[tuple[str, str], Table]:
@@ -61,6 +63,7 @@ class Relations:
         self._admin = admin
         self._sql = sql
         self._shapes = read_shapes(settings)
+        self._names = {table.relid: table.qualified for table in self._shapes.values() if table.relid}
         self._takes_new = takes_new_tables(sql, settings.source.publication)
         prefix = f"{settings.prefix}.{settings.source.name}."
         self.counts = partition_counts(admin, settings.kafka, prefix)
@@ -117,11 +120,35 @@ class Relations:
             else table_topic(self._settings.prefix, self._settings.source.name, message.schema, message.name)
         )
         created = before is None and self._takes_new
-        table = Table(message.schema, message.name, topic, columns, key, identity, lsn, created)
+        table = Table(message.schema, message.name, topic, columns, key, identity, lsn, created, message.relid)
+        self._check_same(table, before)
         partitions, encoder = self.partitions_of(topic), self.encoders.get(message.relid)
         self.encoders[message.relid] = RelationEncoder(message.relid, table, partitions, self._tally, encoder)
         self._shapes[message.schema, message.name] = table
+        self._names[message.relid] = table.qualified
         return table, before
+
+    def _check_same(self, table: Table, before: Table | None) -> None:
+        """Raise Unsupported when a table took another's name, or a column another's: rows of the old one are elsewhere now."""
+        known = self._names.get(table.relid, table.qualified)
+        if known != table.qualified:
+            raise Unsupported(
+                f"table {known} is called {table.qualified} now",
+                expected="tables that keep their names",
+                fix=f"rename it back before it is written to again, or {REPAIR}",
+            )
+        if before is not None and before.relid not in (0, table.relid):
+            raise Unsupported(
+                f"table {table.qualified} was dropped and made again, or another one took its name",
+                expected=f"the table that the log has had (OID {before.relid}; this one has {table.relid})",
+                fix=f"followers still hold the rows of the old one; {REPAIR}",
+            )
+        if before is not None and not same_columns(table, before):
+            raise Unsupported(
+                f"a column of table {table.qualified} was dropped and made again, or another one took its name",
+                expected="columns that keep their names",
+                fix=f"followers still hold the values of the old one; {REPAIR}",
+            )
 
     def _columns(self, message: Relation, catalog: Mapping[str, Column]) -> tuple[Column, ...]:
         """The message's columns with what the catalog adds; the message is older and wins where they differ."""
@@ -132,5 +159,7 @@ class Relations:
             if now is not None and now.type_name == type_name:
                 made.append(now)
             else:
-                made.append(Column(column.name, type_name or "text", kind_of(base or column.type_oid)))
+                number = now.number if now is not None else 0
+                kind = kind_of(base or column.type_oid)
+                made.append(Column(column.name, type_name or "text", kind, number=number))
         return tuple(made)

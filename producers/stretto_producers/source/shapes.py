@@ -27,5 +27,5 @@ def read_shapes(settings: Settings, sql: psycopg.Connection[tuple[Any, ...]], ls
         key = read_key(sql, relid, identity)
         usable = key if set(key) <= {column.name for column in columns} and identity != "n" else ()
         topic = table_topic(settings.prefix, settings.source.name, schema, name)
-        shapes.append(Table(schema, name, topic, columns, usable, identity, lsn))
+        shapes.append(Table(schema, name, topic, columns, usable, identity, lsn, relid=relid))
     return shapes
