@@ -19,11 +19,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, b
 
 from stretto.embedded.postgres import EmbeddedPostgres
 from stretto.embedded.processes import wait_until
+from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.add_progress import Silent
 from stretto_consumers.follower.bootstrap import add_follower
 from stretto_producers.source.destroy import destroy
 from stretto_producers.source.init import init
+from stretto_schemas.frontier import Frontier
 from stretto_schemas.names import table_topic, transactions_topic
 from stretto_schemas.settings import Settings
 from tests.faults.conftest import Faults
@@ -56,7 +58,7 @@ def at_rest(faults: Faults) -> None:
 
 
 def copy_again(faults: Faults) -> None:
-    """The repair that every such error names: `destroy`, `init`, `follower add` (into an emptied database)."""
+    """The repair of a log that ended: `destroy`, `init`, `follower add` (into an emptied database)."""
     settings = faults.pipeline.settings
     destroy(settings, lambda _: None)
     with connect(settings.follower.dsn, application="test") as conn:
@@ -123,6 +125,36 @@ def test_rows_that_were_removed_before_a_follower_had_them(faults: Faults) -> No
     halted(faults.processes.follower(), "public.ledger", "stretto follower add")
     capture.stop()
     copy_again(faults)
+
+
+def test_follower_add_with_replace_repairs_a_follower_that_halted(faults: Faults) -> None:
+    """The repair that a follower's errors name, on a follower that was made by `stretto follower add`."""
+    settings = faults.pipeline.settings
+    with connect(settings.follower.dsn, application="test") as conn:
+        conn.execute(
+            f"drop schema stretto cascade; drop table {', '.join(f'public.{name}' for name in NAMES)}".encode()
+        )
+    capture = faults.processes.capture()
+    write_some(faults)
+    add_follower(settings, progress=Silent())
+    follower = faults.processes.follower()
+    faults.settled()
+    follower.stop()
+    write_some(faults)
+    _captured(faults)
+    _delete_records(settings, table_topic(settings.prefix, settings.source.name, "public", "ledger"))
+    halted(faults.processes.follower(), "public.ledger", "`stretto follower add --replace`")
+    faults.pipeline.follower.execute("create table of_mine (id int); insert into of_mine values (1)")
+    _full_frontier(faults)
+    add_follower(settings, progress=Silent(), replace=True)
+    follower = faults.processes.follower()
+    write_some(faults)
+    faults.settled()
+    assert faults.pipeline.follower.fetch("select id from of_mine") == [(1,)]
+    faults.pipeline.follower.execute("drop table of_mine")
+    faults.check_equal()
+    follower.stop()
+    capture.stop()
 
 
 def delete_topic(faults: Faults) -> str:
@@ -242,6 +274,18 @@ def _delete_records(settings: Settings, topic: str) -> None:
     places = [TopicPartition(topic, partition, confluent_kafka.OFFSET_END) for partition in partitions]
     for future in client.delete_records(places).values():
         future.result(20)
+
+
+def _full_frontier(faults: Faults) -> None:
+    """Wait for a frontier with the offsets of all partitions as they are now: a copy goes on from the one before it."""
+    settings = faults.pipeline.settings
+    topic = transactions_topic(settings.prefix, settings.source.name)
+    [(now,)] = faults.pipeline.leader.fetch("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
+
+    def is_newer(frontier: Frontier) -> bool:
+        return frontier.offsets is not None and frontier.offsets_lsn > now
+
+    assert wait_until(lambda: find_frontier(settings.kafka, topic, is_newer) is not None, 60.0)
 
 
 def _captured(faults: Faults) -> None:

@@ -76,3 +76,24 @@ def test_a_time_limit_on_the_followers_transactions_is_lifted(faults: Faults) ->
     assert "trying again" not in follower.log
     capture.stop()
     follower.stop()
+
+
+def test_whoever_loses_the_lock_under_load_loses_nothing(faults: Faults) -> None:
+    capture, first = faults.processes.both()
+    first.says("applying source")
+    second = faults.processes.follower()
+    load = faults.load()
+    for _ in range(3):
+        load.wait_for_more(100)
+        ended = faults.pipeline.follower.fetch(
+            "select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l using (pid)"
+            " where l.locktype = 'advisory' and l.granted and a.application_name = 'stretto-apply-leader'"
+            " and datname = current_database()"
+        )
+        assert ended == [(True,)]
+    load.wait_for_more(100)
+    faults.check()
+    [(term,)] = faults.pipeline.follower.fetch("select term from stretto.position")
+    assert term >= 2
+    for process in (first, second, capture):
+        process.stop()

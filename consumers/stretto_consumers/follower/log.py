@@ -12,7 +12,7 @@ from stretto_connectors.kafka.reader import consumer_options, decode, missing_to
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
-from stretto_schemas.errors import Gap, StrettoError
+from stretto_schemas.errors import Gap, StrettoError, Unreachable
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.position import Position
 from stretto_schemas.settings import Settings
@@ -147,10 +147,14 @@ class LogReader:
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         """The partition's first offset and the one after its last. Raises Unreachable while nobody leads it."""
+        doing = f"asking for the offsets of partition {partition} of {topic}"
         try:
-            return self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_S)
+            answer = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_S)
         except KafkaException as error:
-            raise explain(error, self._kafka, f"asking for the offsets of partition {partition} of {topic}") from None
+            raise explain(error, self._kafka, doing) from None
+        if answer is None:
+            raise Unreachable(f"Kafka at {self._kafka.bootstrap} does not answer while {doing}")
+        return answer
 
     def _look_for_gap(self) -> None:
         """Halt when the records that the first frontier counts have stopped coming, and why can be told."""

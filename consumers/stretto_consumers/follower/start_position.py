@@ -6,12 +6,12 @@ import time
 from typing import Final
 
 from stretto_connectors.kafka.client import admin
-from stretto_connectors.kafka.reader import end_offsets, find_frontier
+from stretto_connectors.kafka.reader import decode, end_offsets, find_frontier, read_range, watermarks
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, Halted
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.lsn import format_lsn
-from stretto_schemas.position import Position
+from stretto_schemas.position import Offsets, Position
 from stretto_schemas.settings import Settings
 
 WAIT_S: Final = 30.0
@@ -63,7 +63,7 @@ def start_position(settings: Settings, consistent_point: int, read_at_us: int, w
         time.sleep(0.5)
     frontier, offset = found
     offsets = {(place.topic, place.partition): place.offset for place in frontier.offsets or ()}
-    _check_still_there(settings, frontier, offsets)
+    _check_still_there(settings, found, offsets)
     return Position(
         source=settings.source.name,
         epoch=frontier.epoch,
@@ -77,9 +77,24 @@ def start_position(settings: Settings, consistent_point: int, read_at_us: int, w
     )
 
 
-def _check_still_there(settings: Settings, frontier: Frontier, offsets: dict[tuple[str, int], int]) -> None:
+def _check_still_there(settings: Settings, found: tuple[Frontier, int], offsets: Offsets) -> None:
+    """Raise Gap when retention took rows that were counted after the frontier.
+
+    That a partition begins behind its offset does not say so: retention takes the markers of commits too, and of a table
+    at rest nothing but them lies behind its last row.
+    """
+    frontier, offset = found
     earliest = end_offsets(admin(settings.kafka), settings.kafka, offsets, earliest=True)
-    lost = sorted(place for place, offset in offsets.items() if earliest[place] > offset)
+    begun_behind = {place for place, start in offsets.items() if earliest[place] > start}
+    if not begun_behind:
+        return
+    topic = names.transactions_topic(settings.prefix, settings.source.name)
+    counted: set[tuple[str, int]] = set()
+    for message in read_range(settings.kafka, topic, 0, offset + 1, watermarks(settings.kafka, topic)[1]):
+        record = decode(message.value(), topic, message.offset() or 0)
+        if isinstance(record, Frontier):
+            counted.update(place for place, count in zip(record.partitions, record.counts, strict=True) if count)
+    lost = sorted(begun_behind & counted)
     if lost:
         topic, partition = lost[0]
         raise Gap(
