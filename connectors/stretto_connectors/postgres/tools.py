@@ -1,6 +1,7 @@
 """PostgreSQL's own client programs: where pg_dump, pg_restore and psql are, and what they said when they failed.
 
-A password never stands on a command line, where every user of the machine can read it: it goes by the environment.
+A secret never stands on a command line, where every user of the machine can read it: a password goes by the environment,
+the others, for which libpq has no variable, by a service file that only this user may read.
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from psycopg import conninfo
 
 from stretto_schemas.errors import UsageError
 
 PROGRAMS: Final = ("pg_dump", "pg_restore", "psql")
+
+_SECRETS: Final = ("sslpassword", "oauth_client_secret")
+"""Connection options that are secret and have no environment variable."""
+
+_SERVICE: Final = "stretto"
 
 _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 
@@ -38,19 +46,28 @@ class Tools:
         """
         environment = dict(os.environ, LC_ALL="C.UTF-8")
         command = [str(self.folder / program), *arguments]
+        given: dict[str, Any] = {}
+        secrets: dict[str, str] = {}
         if connection is not None:
             given = conninfo.conninfo_to_dict(connection)
             password = given.pop("password", None)
             if password is not None:
                 environment["PGPASSWORD"] = str(password)
-            command += ["--no-password", f"--dbname={conninfo.make_conninfo('', **given)}"]
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+            secrets = {key: str(given.pop(key)) for key in _SECRETS if key in given}
+            command += ["--no-password"]
+        with _service_file(secrets, given) as service:
+            if service is not None:
+                environment["PGSERVICEFILE"] = str(service)
+                given["service"] = _SERVICE
+            if connection is not None:
+                command.append(f"--dbname={conninfo.make_conninfo('', **given)}")
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
         return Ended(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
 
@@ -71,6 +88,29 @@ class Ended:
                 if mark in line:
                     return line.partition(mark)[2].strip()
         return lines[-1] if lines else f"it ended with code {self.code}"
+
+
+@contextmanager
+def _service_file(secrets: Mapping[str, str], given: Mapping[str, object]) -> Iterator[Path | None]:
+    """A service file with these secrets, for this user only; gone at the end. None without secrets."""
+    if not secrets:
+        yield None
+        return
+    if "service" in given or "servicefile" in given or "PGSERVICE" in os.environ:
+        raise UsageError(
+            f"the DSN names a service and {', '.join(secrets)} beside it, which cannot both be handed to pg_dump and psql",
+            fix=f"write {', '.join(secrets)} into the service file",
+        )
+    if unfit := [key for key, value in secrets.items() if value != value.strip() or len(value.splitlines()) > 1]:
+        raise UsageError(
+            f"{', '.join(unfit)} begins or ends with a blank or has several lines, which pg_dump and psql cannot be handed",
+            fix="choose another one",
+        )
+    with tempfile.TemporaryDirectory(prefix="stretto-service-") as folder:  # mkdtemp's: nobody else may enter
+        path = Path(folder) / "pg_service.conf"
+        path.touch(0o600)
+        path.write_text("".join([f"[{_SERVICE}]\n", *(f"{key}={value}\n" for key, value in secrets.items())]))
+        yield path
 
 
 def find_tools(server_major: int, folder: Path | None = None) -> Tools:
