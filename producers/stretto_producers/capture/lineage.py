@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 
+from stretto_connectors.postgres.connection import where
 from stretto_connectors.postgres.publication import names_of, read_published
 from stretto_connectors.postgres.replication import Identity, ReplicationConnection
-from stretto_schemas.errors import Divergence, Gap, SettingsError
+from stretto_schemas.errors import Divergence, Gap, SettingsError, Unreachable
 from stretto_schemas.frontier import Frontier, Published
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.settings import SourceSettings
@@ -25,13 +26,22 @@ def check_lineage(
     sql: psycopg.Connection[tuple[Any, ...]],
     source: SourceSettings,
 ) -> None:
-    """Raise Gap when what follows the frontier cannot be had from this server, or is not its continuation."""
+    """Raise Gap when what follows the frontier cannot be had from this server, or is not its continuation.
+
+    Raises Unreachable while the server is a standby: in a failover its address may come before its promotion.
+    """
     end = format_lsn(frontier.end_lsn)
     if identity.system_id != frontier.system_id:
         raise Gap(
             f"the log continues system {frontier.system_id}, this server is system {identity.system_id}",
             expected="the server that `stretto init` saw, or a physical copy of it",
             fix=f"correct `dsn` of section [source]; for a new server {REPAIR}",
+        )
+    if sql.execute("select pg_is_in_recovery()").fetchone() == (True,):
+        raise Unreachable(
+            f"PostgreSQL at {where(source.dsn)} is a standby",
+            expected="the primary",
+            fix="promote it, or name the primary in `dsn` of section [source]; this is tried again",
         )
     if identity.timeline != frontier.timeline:
         switch = _switch_lsn(stream, frontier.timeline, identity.timeline)
@@ -134,6 +144,8 @@ def _check_slot(frontier: Frontier, sql: psycopg.Connection[tuple[Any, ...]], so
 
 def _switch_lsn(stream: ReplicationConnection, old: int, new: int) -> int | None:
     """Where the new timeline left the old one, from its history file; None when it did not descend from it."""
+    if new < old:
+        return None  # the first one has no history file
     _, content = stream.command(f"TIMELINE_HISTORY {new}")
     for line in content.splitlines():
         fields = line.split("\t")
