@@ -38,6 +38,8 @@ def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
         "error_cb": _note,
         "socket.nagle.disable": True,
         "enable.metrics.push": False,
+        # A producer would ask the broker to make a topic that was deleted, with settings of its own.
+        "allow.auto.create.topics": False,
     }
     if kafka.sasl_mechanism:
         secret = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
