@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 _name, _, _pass = os.environ.get("STRETTO_FAILPOINT", "").partition(":")
 _left = int(_pass or 1)
 
 
-def failpoint(name: str) -> None:
-    """Kill this process with SIGKILL when the environment asks for it here. Nothing is flushed, nothing cleaned up."""
+def failpoint(name: str, first: Callable[[], object] | None = None) -> None:
+    """Kill this process with SIGKILL when the environment asks for it here. Nothing is flushed, nothing cleaned up.
+
+    `first` is called right before: it makes sure that what a client library still holds back is out by then.
+    """
     global _left
     if name != _name:
         return
     _left -= 1
     if _left <= 0:
+        if first is not None:
+            first()
         os.kill(os.getpid(), signal.SIGKILL)

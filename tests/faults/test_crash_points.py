@@ -6,15 +6,12 @@ import signal
 
 import pytest
 
+from stretto.demo.traces import read_log_traces
 from tests.faults.conftest import Faults
 
-CAPTURE = (
-    "capture.after_init_transactions",
-    "capture.after_open:5",
-    "capture.after_rows:5",
-    "capture.after_frontier:5",
-    "capture.before_status:5",
-)
+BETWEEN_TRANSACTIONS = ("capture.after_init_transactions", "capture.before_status:5")
+INSIDE_A_TRANSACTION = ("capture.after_open:5", "capture.after_rows:5", "capture.after_frontier:5")
+"""Of Kafka: what was written so far is with the broker when the kill comes, so it lies aborted in the log afterwards."""
 FOLLOWER = (
     "follower.after_sql:3",
     "follower.after_position:3",
@@ -23,7 +20,7 @@ FOLLOWER = (
 )
 
 
-@pytest.mark.parametrize("failpoint", CAPTURE)
+@pytest.mark.parametrize("failpoint", [*BETWEEN_TRANSACTIONS, *INSIDE_A_TRANSACTION])
 def test_capture_killed_here_goes_on_where_it_was(faults: Faults, failpoint: str) -> None:
     load = faults.load()
     follower = faults.processes.follower()
@@ -32,6 +29,9 @@ def test_capture_killed_here_goes_on_where_it_was(faults: Faults, failpoint: str
     capture = faults.processes.capture()
     load.wait_for_more(200)
     faults.check()
+    traces = read_log_traces(faults.pipeline.settings, 0)  # the newest session's first frontier, and what is before it
+    assert traces is not None
+    assert (traces.aborted > 0) == (failpoint in INSIDE_A_TRANSACTION)
     capture.stop()
     follower.stop()
 

@@ -79,7 +79,7 @@ class LogWriter:
                 self._produce(*record)
         except KafkaException as error:
             raise self._failure(error) from None
-        failpoint("capture.after_open")
+        failpoint("capture.after_open", self._producer.flush)
 
     def produce(self, topic: str, partition: int, rows: list[RowRecord]) -> None:
         """Add a partition's next records, at least one, to the open Kafka transaction. Raises as `commit` does."""
@@ -114,11 +114,11 @@ class LogWriter:
         Blocks until the broker has committed. Raises Fenced, Halted (a record that the broker does not take) or
         Unreachable; after any of them this writer is of no more use.
         """
-        failpoint("capture.after_rows")
+        failpoint("capture.after_rows", self._producer.flush)
         try:
             for record in last:
                 self._produce(*record)
-            failpoint("capture.after_frontier")
+            failpoint("capture.after_frontier", self._producer.flush)
             self._producer.commit_transaction(self._timeout_s + 10)
         except KafkaException as error:
             raise self._failure(error) from None
