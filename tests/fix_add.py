@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import psycopg
 import pytest
 
 from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.processes import wait_until
 from stretto_connectors.postgres.bookkeeping import read_position
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.add_progress import Silent
@@ -23,7 +23,6 @@ from stretto_consumers.follower.bootstrap import add_follower
 from stretto_consumers.follower.follower import Follower
 from stretto_producers.capture.capture import Capture
 from stretto_producers.source.init import init
-from stretto_schemas.errors import Halted, Unreachable
 from stretto_schemas.position import Position
 from stretto_schemas.settings import Settings, load
 from tests.fix_stack import Database
@@ -48,15 +47,8 @@ class Adding:
         self._folder = folder
 
     def init(self) -> None:
-        """Topics, publication, slot, first frontier. A broker knows fresh topics, but not at once who leads them."""
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                init(self.settings, lambda _: None)
-                return
-            except (Halted, Unreachable):
-                if time.monotonic() > deadline:
-                    raise
+        """Topics, publication, slot, first frontier."""
+        init(self.settings, lambda _: None)
 
     def add(self, **options: Any) -> None:
         """Make the follower."""
@@ -107,10 +99,8 @@ class Adding:
         """Wait until the follower has what the leader has now."""
         [(lsn,)] = self.leader.fetch("select pg_current_wal_insert_lsn()::text")
         self.leader.execute("select pg_logical_emit_message(true, 'settled', '')")
-        deadline = time.monotonic() + 30
-        while not self.follower.fetch("select from stretto.position where end_lsn >= %s::pg_lsn", lsn):
-            assert time.monotonic() < deadline, "the follower does not get there"
-            time.sleep(0.05)
+        passed = "select from stretto.position where end_lsn >= %s::pg_lsn"
+        assert wait_until(lambda: bool(self.follower.fetch(passed, lsn)), 30.0), "the follower does not get there"
 
     def position(self) -> Position | None:
         """Where the follower stands."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.processes import wait_until
 from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.postgres.bookkeeping import ensure_schema, write_new_position
 from stretto_connectors.postgres.connection import connect
@@ -83,13 +83,11 @@ class Pipeline:
         """Wait until the follower has what the leader has now."""
         [(lsn,)] = self.leader.fetch("select pg_current_wal_insert_lsn()::text")
         self.leader.execute("select pg_logical_emit_message(true, 'settled', '')")
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            if self.failures:
-                raise self.failures[0]
-            if self.follower.fetch("select from stretto.position where end_lsn >= %s::pg_lsn", lsn):
-                return
-        raise TimeoutError(f"the follower did not pass {lsn} within {DEADLINE_S} s")
+        passed = "select from stretto.position where end_lsn >= %s::pg_lsn"
+        there = wait_until(lambda: bool(self.failures) or bool(self.follower.fetch(passed, lsn)), DEADLINE_S)
+        if self.failures:
+            raise self.failures[0]
+        assert there, f"the follower did not pass {lsn} within {DEADLINE_S} s"
 
     def both(self, query: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """The same query on leader and follower."""

