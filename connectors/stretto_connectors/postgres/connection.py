@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import conninfo
@@ -29,7 +29,10 @@ SESSION = {
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
     "lock_timeout": "0",
+    "array_nulls": "on",
+    "default_transaction_read_only": "off",
 }
 """Sent as connection options, which win over what the database and the role set. With `row_security=off` a policy that
 would hide rows is an error instead of a silently partial copy."""
@@ -37,7 +40,12 @@ would hide rows is an error instead of a silently partial copy."""
 OPTIONS = ("synchronous_commit", "session_replication_role", "enable_seqscan", "jit")
 """Server settings that a caller may give besides; other keywords are libpq's."""
 
+NEWER: Final[tuple[tuple[int, LiteralString], ...]] = ((170000, "set transaction_timeout = 0"),)
+"""The same for settings that older servers do not know: sent once the session is there."""
+
 KEEPALIVE = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+TCP_USER_TIMEOUT_MS = 30_000
+"""Keepalives find out about a peer that vanished only where nothing waits to be acknowledged; this one does where it does."""
 
 
 def connection_string(dsn: SecretStr, password: SecretStr | None, *, application: str, **more: str) -> str:
@@ -60,7 +68,12 @@ def connection_string(dsn: SecretStr, password: SecretStr | None, *, application
     session = {**SESSION, **{k: v for k, v in more.items() if k in OPTIONS}}
     extra = {k: v for k, v in more.items() if k not in session}
     options = " ".join(f"-c {key}={value}" for key, value in session.items())
-    merged: dict[str, Any] = {"connect_timeout": "10", **KEEPALIVE, **given}
+    merged: dict[str, Any] = {
+        "connect_timeout": "10",
+        **KEEPALIVE,
+        "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
+        **given,
+    }
     merged |= {"application_name": application, "options": f"{given.get('options') or ''} {options}".strip(), **extra}
     if password is not None:
         merged["password"] = password.get_secret_value()
@@ -82,9 +95,18 @@ def connect(
     """Open a session. Raises Unreachable (a server that may come back) or SettingsError (a login that never works)."""
     text = connection_string(dsn, password, application=application, **more)
     try:
-        return psycopg.connect(text, autocommit=autocommit)
+        conn = psycopg.connect(text, autocommit=True)
+        for statement in newer(conn.info.server_version):
+            conn.execute(statement)
+        conn.autocommit = autocommit
+        return conn
     except psycopg.OperationalError as error:
         raise explain_login(error, where(dsn)) from None
+
+
+def newer(server_version: int) -> list[LiteralString]:
+    """What `NEWER` has for a server of this version."""
+    return [statement for since, statement in NEWER if server_version >= since]
 
 
 def explain_login(error: psycopg.Error, place: str) -> StrettoError:

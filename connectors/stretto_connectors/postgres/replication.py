@@ -15,12 +15,14 @@ import psycopg
 from psycopg import pq
 from pydantic import SecretStr
 
-from stretto_connectors.postgres.connection import connection_string, explain_login, where
+from stretto_connectors.postgres.connection import connection_string, explain_login, newer, where
 from stretto_schemas.errors import Gap, SettingsError, StrettoError, Unreachable
 from stretto_schemas.lsn import format_lsn, parse_lsn
 
 LOGIN_S = 10.0
 """As `connect_timeout` of other sessions."""
+SEND_S = 30.0
+"""As long as TCP waits for an acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class ReplicationConnection:
         text = connection_string(dsn, password, application=application, replication="database")
         self._conn = pq.PGconn.connect_start(text.encode())
         self._log_in(time.monotonic() + LOGIN_S)
+        for statement in newer(self.server_version()):
+            result = self._conn.exec_(statement.encode())
+            if result.status != pq.ExecStatus.COMMAND_OK:
+                raise self._refused(result)
 
     def _log_in(self, deadline: float) -> None:
         """As PQconnectdb does; psycopg's holds the interpreter's lock while it waits for the server."""
@@ -144,10 +150,16 @@ class ReplicationConnection:
             ) from None
 
     def send(self, message: bytes) -> None:
-        """Send a status update."""
+        """Send a status update. Raises Unreachable when the server does not take it within `SEND_S`."""
+        deadline = time.monotonic() + SEND_S
         try:
             self._conn.put_copy_data(message)
             while self._conn.flush():
+                if time.monotonic() > deadline:
+                    raise Unreachable(
+                        f"PostgreSQL at {self._place} took no status update for {SEND_S:.0f} s",
+                        fix="this is tried again",
+                    )
                 select.select([self._conn.socket], [self._conn.socket], (), 1.0)
                 self._conn.consume_input()
         except psycopg.OperationalError as error:

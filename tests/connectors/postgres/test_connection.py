@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import psycopg
 import pytest
 from pydantic import SecretStr
 
+from stretto_connectors.postgres import replication
 from stretto_connectors.postgres.connection import connect, explain, explain_login
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_schemas.errors import Halted, SettingsError, Unreachable
@@ -98,3 +101,43 @@ def test_an_unknown_certificate_and_a_server_without_tls_are_matters_of_settings
                 ReplicationConnection(place, None, application="test")
     with pytest.raises(SettingsError, match="does not support SSL"):
         connect(SecretStr(leader_db.dsn + " sslmode=require"), application="test")
+
+
+HOSTILE = {
+    "transaction_timeout": ("1s", "0"),
+    "idle_session_timeout": ("1s", "0"),
+    "default_transaction_read_only": ("on", "off"),
+    "array_nulls": ("off", "on"),
+}
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_settings_of_the_database_do_not_reach_a_session(leader_db: Database, autocommit: bool) -> None:
+    name_it = f"alter database {leader_db.name} set"
+    leader_db.execute("; ".join(f"{name_it} {name} = '{theirs}'" for name, (theirs, _) in HOSTILE.items()))
+    stream = ReplicationConnection(SecretStr(leader_db.dsn), None, application="test")
+    with connect(SecretStr(leader_db.dsn), application="test", autocommit=autocommit) as conn:
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        for name, (_, ours) in HOSTILE.items():
+            assert conn.execute(f"show {name}".encode()).fetchone() == (ours,)
+            assert stream.command(f"show {name}") == [ours]
+    stream.close()
+
+
+def test_a_server_that_takes_nothing_does_not_hold_up_for_ever(
+    leader_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "SEND_S", 1.0)
+    slot = f"s_{leader_db.name}"
+    leader_db.execute("create publication p")
+    leader_db.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", slot)
+    stream = ReplicationConnection(SecretStr(leader_db.dsn), None, application="silent")
+    stream.start(slot, 0, {"publication_names": "p", "proto_version": "1"})
+    [(pid,)] = leader_db.fetch("select pid from pg_stat_activity where application_name = 'silent'")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unreachable, match="took no status update"):
+            stream.send(bytes(64 << 20))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        stream.close()
