@@ -81,6 +81,8 @@ class Session:
         self._last_frontier_at = 0.0
         self._last_status = 0.0
         self._idle_lsn = 0
+        self._outside_lsn = 0
+        """End of the newest message outside of transactions (a message's LSN is its end): what is counted must not come again."""
         self._asked = False
         self._previous: list[PartitionOffset] = []
         self._last_end_lsn = 0
@@ -232,7 +234,7 @@ class Session:
     def _make_frontier(self, now: float) -> Frontier:
         last, batch = self._frontier, self._batch
         newest = batch.transactions[-1] if batch.transactions else None
-        end_lsn = max(last.end_lsn, newest.end_lsn if newest else 0)
+        end_lsn = max(last.end_lsn, self._outside_lsn, newest.end_lsn if newest else 0)
         if self._transaction is None:
             end_lsn = max(end_lsn, self._idle_lsn)
         frontier = Frontier(
@@ -433,6 +435,7 @@ class Session:
         rows.append((value, key))
         if transaction is None:
             self._batch.add_outside(rows, len(value))
+            self._outside_lsn = message.lsn
         else:
             self._batch.tally.add(rows, len(value))
 
