@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stretto_connectors.failpoints import failpoint
 from stretto_connectors.kafka.client import client_options, explain
-from stretto_schemas.errors import Fenced, Halted, StrettoError
+from stretto_schemas.errors import Fenced, Halted, StrettoError, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
 LogRecord = tuple[str, bytes, bytes, int]
@@ -105,8 +105,9 @@ class LogWriter:
             raise self._failure(error) from None
 
     def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
-        if error is None:
-            self._offsets[message.topic() or "", message.partition() or 0] = message.offset() or 0
+        offset = message.offset()
+        if error is None and offset is not None:
+            self._offsets[message.topic() or "", message.partition() or 0] = offset
 
     def commit(self, last: Iterable[LogRecord]) -> dict[Partition, int]:
         """Add the records `last` and commit; return the next offset of each partition that got records.
@@ -122,6 +123,12 @@ class LogWriter:
             self._producer.commit_transaction(self._timeout_s + 10)
         except KafkaException as error:
             raise self._failure(error) from None
+        for topic, _ in self._counts.keys() - self._offsets.keys():
+            # So for a batch that the broker had already, from a try whose answer was lost. A new session asks for the ends.
+            raise Unreachable(
+                f"Kafka at {self._kafka.bootstrap} took records of {topic}, but did not say where they lie",
+                fix="this is tried again",
+            )
         return {place: self._offsets[place] + count for place, count in self._counts.items()}
 
     def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int, **more: Any) -> None:

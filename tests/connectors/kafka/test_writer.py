@@ -1,0 +1,56 @@
+"""Writing to the log on a real broker."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import confluent_kafka
+import pytest
+from confluent_kafka import KafkaError
+
+from stretto.embedded.kafka import EmbeddedKafka
+from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.existing import await_leaders
+from stretto_connectors.kafka.topics import ensure_topics
+from stretto_connectors.kafka.writer import LogWriter
+from stretto_schemas.errors import Unreachable
+from stretto_schemas.settings import load
+
+
+class Unplaced:
+    """A delivery report as of a duplicate: nobody knows its offset."""
+
+    def topic(self) -> str:
+        return "t"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> None:
+        return None
+
+
+class Forgetful(LogWriter):
+    """Its broker says of no record where it lies."""
+
+    def _delivered(self, error: KafkaError | None, _: confluent_kafka.Message) -> None:
+        super()._delivered(error, cast("confluent_kafka.Message", Unplaced()))
+
+
+@pytest.mark.parametrize(("kind", "known"), [(LogWriter, True), (Forgetful, False)])
+def test_a_record_of_which_nobody_says_where_it_lies_is_not_taken_to_lie_at_the_start(
+    kafka: EmbeddedKafka, prefix: str, kind: type[LogWriter], known: bool
+) -> None:
+    settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap}).kafka
+    client = admin(settings)
+    await_leaders(client, settings, ensure_topics(client, settings, [prefix], partitions=1, config={}))
+    writer = kind(settings, prefix, 10.0)
+    writer.init()
+    writer.begin([])
+    writer.produce(prefix, 0, [(b"1", b"1"), (b"2", b"2")])
+    if known:
+        assert writer.commit([]) == {(prefix, 0): 2}
+    else:
+        with pytest.raises(Unreachable, match="did not say where they lie"):
+            writer.commit([])
+    writer.close()
