@@ -5,6 +5,7 @@ from __future__ import annotations
 from stretto_connectors.postgres.connection import Connection
 from stretto_schemas.tables import Column, kind_of
 
+# `pg_get_expr` with the table's OID would lock the table, and whoever holds it may wait for us. A default names no column.
 _COLUMNS = """
 with recursive base(oid, root) as (
     select t.oid, t.oid from pg_type t
@@ -15,7 +16,7 @@ with recursive base(oid, root) as (
 )
 select a.attname, format_type(a.atttypid, a.atttypmod),
        (select b.oid::bigint from base b join pg_type t on t.oid = b.oid where b.root = a.atttypid and t.typtype <> 'd'),
-       a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+       a.attnotnull, pg_get_expr(d.adbin, 0),
        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
        (d.adbin is not null and not a.atthasmissing) or a.attidentity <> '', a.attnum::int
 from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
