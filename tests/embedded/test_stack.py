@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
 from stretto.embedded import places, stack
 from stretto.embedded.processes import ProcessId, wait_until
 from stretto.embedded.stack import PartStatus
+from tests.embedded.conftest import another_postgres
 
 STRETTO = Path(sys.executable).with_name("stretto")
 
@@ -64,8 +66,10 @@ def next_line(process: subprocess.Popen[str]) -> str:
 
 def test_up_ps_and_down(data: Path) -> None:
     assert set(states(data)) == {"down"}
-    done = stretto("up")
+    other = another_postgres(data.parent)
+    done = stretto("up", "--postgres-bin", str(other))
     assert (done.returncode, done.stderr) == (0, "")
+    assert {psutil.Process(parts(data)[name].pid).exe() for name in ("leader", "follower")} == {str(other / "postgres")}
     addresses = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     for name in ("leader", "follower"):
         with psycopg.connect(addresses[name]) as connection:
