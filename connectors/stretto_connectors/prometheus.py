@@ -37,6 +37,8 @@ class LagCollector:
         ):
             family = GaugeMetricFamily(name.name, name.help, labels=name.labels)
             for stage, lag in stages.items():
+                if name is metrics.LAG_RECORDS and not lag.counted:
+                    continue  # no sample rather than a wrong one
                 family.add_metric((self._source, self._follower, stage), value(lag))  # type: ignore[no-untyped-call]
             yield family
 

@@ -15,10 +15,16 @@ class StageLag:
     bytes: int
     records: int
     seconds: float
+    counted: bool = True
+    """False: nobody can tell how many records wait; `records` is 0."""
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, float | None]:
         """For /status."""
-        return {"bytes": self.bytes, "records": self.records, "seconds": round(self.seconds, 6)}
+        return {
+            "bytes": self.bytes,
+            "records": self.records if self.counted else None,
+            "seconds": round(self.seconds, 6),
+        }
 
 
 class LsnClock:

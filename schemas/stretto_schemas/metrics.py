@@ -23,7 +23,7 @@ LAG_BYTES = MetricName(
 )
 LAG_RECORDS = MetricName(
     "stretto_replication_lag_records",
-    "Records of the log between the two ends of this stage.",
+    "Records of the log between the two ends of this stage; no sample for wal, whose records nobody has counted yet.",
     ("source", "follower", "stage"),
 )
 SLOT_RETAINED = MetricName("stretto_slot_retained_wal_bytes", "WAL that the source keeps for the slot.", ("source",))

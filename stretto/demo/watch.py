@@ -146,7 +146,7 @@ class Watch:
         oldest_s = self._applied_clock.age(position.end_lsn, now) + EVERY_S
         seconds = min(max(0.0, (now_us - position.commit_ts_us) / 1e6), oldest_s)
         lag = {
-            "wal": StageLag(max(0, wal_lsn - logged.end_lsn), 0, self._clock.age(logged.end_lsn, now)),
+            "wal": StageLag(max(0, wal_lsn - logged.end_lsn), 0, self._clock.age(logged.end_lsn, now), counted=False),
             "capture": StageLag(0, 0, 0.0),
             "log": StageLag(
                 max(0, logged.end_lsn - position.end_lsn),
@@ -158,7 +158,7 @@ class Watch:
         for word in (capture, follower):
             if word.runs:
                 lag |= {
-                    stage: StageLag(each.bytes, each.records, min(each.seconds, oldest_s))
+                    stage: StageLag(each.bytes, each.records, min(each.seconds, oldest_s), each.counted)
                     for stage, each in word.lag.items()
                     if stage != "total"
                 }
@@ -192,10 +192,10 @@ class Watch:
         bytes_read = self._logged.end_lsn - self._first.end_lsn
         if not self._logged.rows or bytes_read <= 0:
             return frozenset()
-        silent = [stage for stage in ("wal", "capture") if lag[stage].bytes and not lag[stage].records]
+        silent = [stage for stage in ("wal", "capture") if lag[stage].bytes and not lag[stage].counted]
         for stage in silent:
             records = round(lag[stage].bytes * self._logged.rows / bytes_read)
-            lag[stage] = StageLag(lag[stage].bytes, records, lag[stage].seconds)
+            lag[stage] = StageLag(lag[stage].bytes, records, lag[stage].seconds, counted=False)
         return frozenset([*silent, "total"] if silent else silent)
 
     def _position(self) -> Position:

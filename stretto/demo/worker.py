@@ -113,7 +113,9 @@ class Worker:
             said = json.loads(connection.getresponse().read())
             connection.close()
             lag = {
-                stage: StageLag(int(each["bytes"]), int(each["records"]), float(each["seconds"]))
+                stage: StageLag(
+                    int(each["bytes"]), int(each["records"] or 0), float(each["seconds"]), each["records"] is not None
+                )
                 for stage, each in said["lag"].items()
             }
             return Word(str(said["state"]), lag)

@@ -63,6 +63,8 @@ def _stages(lag: object) -> dict[str, StageLag]:
     if not isinstance(lag, dict):
         return {}
     return {
-        stage: StageLag(int(value["bytes"]), int(value["records"]), float(value["seconds"]))
+        stage: StageLag(
+            int(value["bytes"]), int(value["records"] or 0), float(value["seconds"]), value["records"] is not None
+        )
         for stage, value in lag.items()
     }

@@ -67,7 +67,7 @@ def _stages(status: Status) -> Table:
 def _cells(lag: StageLag | None) -> tuple[str, str, str]:
     if lag is None:
         return "?", "?", "?"
-    return human_bytes(lag.bytes), f"{lag.records}", f"{lag.seconds:.3f}"
+    return human_bytes(lag.bytes), f"{lag.records}" if lag.counted else "?", f"{lag.seconds:.3f}"
 
 
 def human_bytes(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -44,6 +45,8 @@ class Progress:
         self.sequence = -1
         self.restarts = 0
         self._pending_since = 0.0
+        self._gathered: Callable[[], int] = lambda: 0
+        self._in_flight = 0
         labels = (source,)
         self._metrics = (
             _records.labels(*labels),
@@ -53,9 +56,10 @@ class Progress:
         )
         _retained.labels(*labels).set_function(lambda: self._pulse.retained_bytes if self._pulse else 0)
 
-    def opened(self, frontier: Frontier, pulse: Pulse) -> None:
-        """A session begins after this frontier."""
+    def opened(self, frontier: Frontier, pulse: Pulse, gathered: Callable[[], int]) -> None:
+        """A session begins after this frontier. `gathered` tells how many records wait for their Kafka transaction."""
         self._pulse = pulse
+        self._gathered, self._in_flight = gathered, 0
         self.received_lsn = self.committed_lsn = frontier.end_lsn
         self.received_ts_us = self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
@@ -72,12 +76,17 @@ class Progress:
             if not self._pending_since:
                 self._pending_since = time.monotonic()
 
+    def sealed(self, rows: int) -> None:
+        """A Kafka transaction of so many records is under way; the next `part` or `committed` is its end."""
+        self._in_flight = rows
+
     def heartbeat(self, clock_us: int) -> None:
         """Our own heartbeat came back through the WAL."""
         self.heartbeat_us = clock_us
 
     def part(self, written: Written) -> None:
         """Kafka committed an inner part of a large source transaction."""
+        self._in_flight = 0
         self.records += written.sealed.rows
         self._metrics[0].inc(written.sealed.rows)
         self._metrics[2].inc(written.sealed.size)
@@ -103,14 +112,16 @@ class Progress:
         ACTIVE.labels("capture", self._source).set(0)
 
     def lag(self) -> dict[str, StageLag]:
-        """Stages `wal` and `capture`, as of now."""
+        """Stages `wal` and `capture`, as of now. How many records WAL holds that did not come yet, nobody can tell."""
         now = time.monotonic()
         wal_lsn = max(self._pulse.wal_lsn if self._pulse else 0, self.received_lsn)
         self._clock.note(wal_lsn, now)
         waiting = now - self._pending_since if self._pending_since else 0.0
         return {
-            "wal": StageLag(wal_lsn - self.received_lsn, 0, self._clock.age(self.received_lsn, now)),
-            "capture": StageLag(max(0, self.received_lsn - self.committed_lsn), 0, waiting),
+            "wal": StageLag(wal_lsn - self.received_lsn, 0, self._clock.age(self.received_lsn, now), counted=False),
+            "capture": StageLag(
+                max(0, self.received_lsn - self.committed_lsn), self._gathered() + self._in_flight, waiting
+            ),
         }
 
     def status(self) -> dict[str, object]:

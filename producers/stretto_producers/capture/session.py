@@ -147,7 +147,7 @@ class Session:
         self._committer = Committer(writer, self._opening, self._closing)
         self._closers.append(self._committer.close)
         self._received = self._flushed = self._frontier.end_lsn
-        self._progress.opened(self._frontier, self._pulse)
+        self._progress.opened(self._frontier, self._pulse, lambda: self._batch.rows)
         self._send_status()
         log.info("capturing from %s on, slot %s", identity.database, source.slot_name)
 
@@ -230,6 +230,7 @@ class Session:
         if frontier is not None:
             self._name_starts(frontier)
         self._committer.submit(sealed)
+        self._progress.sealed(sealed.rows)
 
     def _make_frontier(self, now: float) -> Frontier:
         last, batch = self._frontier, self._batch

@@ -71,6 +71,9 @@ def test_the_whole_way_from_init_to_the_followers_rows(cli: Cli, leader_db: Data
             assert at_rest.value(metrics.SPILLED_BYTES) == 0
             at_rest = Samples(capture)
             assert at_rest.value(metrics.SLOT_RETAINED) > 0
+            stages = {sample.labels["stage"] for sample in at_rest.families[metrics.LAG_RECORDS.name].samples}
+            assert stages == {"capture"}, "records of the WAL are not counted, so no number is told"
+            assert wait_until(lambda: lags(capture, "capture") == {0.0}, 30.0)
             assert at_rest.value(metrics.CAPTURED_BYTES, "_total") > captured.value(metrics.CAPTURED_BYTES, "_total")
             assert follower.stop() == 0
 
@@ -182,3 +185,21 @@ def test_a_follower_that_stands_by_is_ready_and_says_so(cli: Cli) -> None:
                 assert "stand-by: another process applies" in other.until_readyz(200)
                 assert Samples(other).value(metrics.ACTIVE) == 0
                 assert Samples(first).value(metrics.ACTIVE) == 1
+
+
+def test_records_that_wait_in_capture_are_counted(cli: Cli, leader_db: Database, kafka: EmbeddedKafka) -> None:
+    leader_db.execute("create table item(id int primary key)")
+    cli.good("init")
+    with cli.running("run", "capture", STRETTO_CAPTURE__BATCH_ROWS="50") as capture:
+        capture.until_ready()
+        assert kafka.pid is not None
+        with paused(kafka.pid):
+            leader_db.execute("insert into item select i from generate_series(1, 20) i")
+            waiting: list[float] = []
+
+            def counted() -> bool:
+                waiting[:] = [Samples(capture).value(metrics.LAG_RECORDS, stage="capture")]
+                return waiting == [20.0]
+
+            assert wait_until(counted, 20.0), waiting
+        assert wait_until(lambda: lags(capture, "capture") == {0.0}, 30.0)
