@@ -135,24 +135,25 @@ def _export(stream: ReplicationConnection, sql_session: Connection, waiting: Cal
     command = f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput {options}'
     answer: list[list[str]] = []
     failure: list[BaseException] = []
+    done = threading.Event()  # Python 3.11 takes a thread for ended when a signal interrupts join()
 
     def create() -> None:
         try:
             answer.append(stream.command(command))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
             failure.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=create, name="export-snapshot", daemon=True)
-    thread.start()
     try:
-        while True:
-            thread.join(NOTE_EVERY_S)
-            if not thread.is_alive():
-                break
+        thread.start()
+        while not done.wait(NOTE_EVERY_S):
             row = sql_session.execute("select count(*) from pg_stat_activity where backend_xid is not null").fetchone()
             waiting(row[0] if row else 0)
     except BaseException:
-        _cancel(sql_session, slot, thread)  # Ctrl-C: the caller closes the connection that the thread still uses
+        if thread.ident is not None:
+            _cancel(sql_session, slot, done)  # Ctrl-C: the caller closes the connection that the thread still uses
         raise
     if failure:
         raise failure[0]
@@ -160,13 +161,12 @@ def _export(stream: ReplicationConnection, sql_session: Connection, waiting: Cal
     return parse_lsn(point), name
 
 
-def _cancel(sql_session: Connection, slot: str, thread: threading.Thread) -> None:
-    """Make the server end the command that the thread waits for, and the thread with it."""
-    while thread.is_alive():
+def _cancel(sql_session: Connection, slot: str, done: threading.Event) -> None:
+    """Make the server end the command that another thread waits for; block until it has."""
+    while not done.wait(0.1):
         try:
             sql_session.execute(
                 "select pg_cancel_backend(active_pid) from pg_replication_slots where slot_name = %s", (slot,)
             )
         except psycopg.Error:
-            thread.join()  # the server went away, and with it the thread's own session
-        thread.join(0.1)
+            done.wait()  # the server went away, and with it the other thread's session
