@@ -38,6 +38,7 @@ class Progress:
         self.position: Position | None = None
         self.read_position: Position | None = None
         self._applied_at = 0.0
+        RESTARTS.labels("follower", source)  # shown as 0 from the start
         labels = (source, follower)
         self._metrics = (
             _records.labels(*labels),

@@ -47,6 +47,7 @@ class Progress:
         self._pending_since = 0.0
         self._gathered: Callable[[], int] = lambda: 0
         self._in_flight = 0
+        RESTARTS.labels("capture", source)  # shown as 0 from the start
         labels = (source,)
         self._metrics = (
             _records.labels(*labels),
