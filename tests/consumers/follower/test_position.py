@@ -13,12 +13,19 @@ from stretto_connectors.postgres.bookkeeping import (
     read_position,
     write_new_position,
 )
-from stretto_connectors.postgres.connection import connect
+from stretto_connectors.postgres.connection import Connection, connect
 from stretto_schemas.errors import Fenced
 from stretto_schemas.position import Position
 from tests.fix_stack import Database
 
 FIRST = Position("leader", 1, 10, 0, 10, 3, 2, {("topic", 0): 7})
+
+
+def write_under(conn: Connection, position: Position) -> None:
+    """A row and the position, as one transaction."""
+    with conn.transaction():
+        conn.execute("insert into public.t values (2)")
+        advance_position(conn, position)
 
 
 def test_a_process_that_was_overtaken_is_fenced_and_its_rows_are_gone(follower_db: Database) -> None:
@@ -37,9 +44,9 @@ def test_a_process_that_was_overtaken_is_fenced_and_its_rows_are_gone(follower_d
             one.execute("insert into public.t values (1)")
             advance_position(one, msgspec.structs.replace(mine, end_lsn=20))
         raise_term(two, "leader")
-        with pytest.raises(Fenced, match="another follower process took over source 'leader'"), one.transaction():
-            one.execute("insert into public.t values (2)")
-            advance_position(one, msgspec.structs.replace(mine, end_lsn=30))
+        advanced = msgspec.structs.replace(mine, end_lsn=30)
+        with pytest.raises(Fenced, match="another follower process took over source 'leader'"):
+            write_under(one, advanced)
         left = read_position(two, "leader")
     assert left is not None
     assert (left.end_lsn, left.term) == (20, mine.term + 1)
