@@ -158,9 +158,13 @@ class LogWriter:
         return explain(error, self._kafka, "committing a transaction")
 
     def close(self) -> None:
-        """Drop the producer with everything it still holds."""
+        """Drop the producer with everything it still holds.
+
+        It must be gone at once: an init that nobody waits for any more would be tried on, and fence its successor.
+        """
         self._producer.purge()
         self._producer.poll(0)
+        del self._producer
 
 
 def fenced() -> Fenced:

@@ -51,6 +51,7 @@ class Capture:
                 raise failure
             log.warning("%s; trying again in %.1f s", failure.found, pause_s)
             self._progress.restarting(failure.found)
+            del failure  # its traceback would keep the old session's clients
             again = again or self._progress.sequence >= 0
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, self._settings.capture.retry_max_s)

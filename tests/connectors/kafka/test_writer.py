@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import cast
 
 import confluent_kafka
@@ -15,6 +16,22 @@ from stretto_connectors.kafka.topics import ensure_topics
 from stretto_connectors.kafka.writer import LogWriter
 from stretto_schemas.errors import Unreachable
 from stretto_schemas.settings import load
+
+
+def test_a_writer_that_is_closed_does_not_go_on_asking_for_its_id() -> None:
+    """Else it would take the id over from the next writer as soon as the broker answers again."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": f"127.0.0.1:{silent.getsockname()[1]}"}).kafka
+        writer = LogWriter(settings, "id", 10.0)
+        with pytest.raises(Unreachable):
+            writer.init(1.0)
+        client, _ = silent.accept()
+        with client:
+            client.settimeout(3)  # by itself the client gives up on a silent broker after 10 s
+            writer.close()
+            while client.recv(4096):
+                pass
 
 
 class Unplaced:
