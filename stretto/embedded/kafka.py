@@ -13,7 +13,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException
@@ -21,7 +20,8 @@ from confluent_kafka.admin import AdminClient
 
 from stretto.embedded import archive, jars, places, ports, processes
 from stretto.embedded.errors import AlreadyRunning, NotFetched, StartFailed
-from stretto.embedded.processes import Child, ProcessId
+from stretto.embedded.processes import Child
+from stretto.embedded.server import Server
 
 START_S = 90.0
 STOP_S = 10.0
@@ -66,7 +66,7 @@ rootLogger.appenderRef.file.ref = FILE
 """
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(Server):
     """One broker, its own controller, on the folder `data`, which it makes and keeps.
 
     `stop` deletes nothing, `start` goes on from there. Anybody on this machine may connect. `heap_mb` is Java's -Xmx;
@@ -83,19 +83,16 @@ class EmbeddedKafka:
         settings: Mapping[str, str] | None = None,
         report: Callable[[str], None] = _log.info,
     ) -> None:
-        self.name = "kafka"
-        self.data = data.absolute()
+        super().__init__("kafka", data)
         self.log = self.data / "kafka.log"
         self._output = self.data / "kafka.out"
         self._logs = self.data / "logs"
         self._properties = self.data / "server.properties"
-        self._id_file = self.data / "process.json"
         self._chosen_port = port
         self._port = port
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
         self._report = report
-        self._child: Child | None = None
 
     @property
     def port(self) -> int:
@@ -108,16 +105,6 @@ class EmbeddedKafka:
     def bootstrap(self) -> str:
         """What clients take as `bootstrap.servers`."""
         return f"{ports.HOST}:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The broker's pid, None when it does not run."""
-        return self._child.id.pid if self._child and self._child.running else None
-
-    def leftover(self) -> ProcessId | None:
-        """A broker that an earlier, killed process of ours left running on this folder."""
-        left = ProcessId.read(self._id_file)
-        return left if left and left.alive() and left.pid != self.pid else None
 
     def start(self) -> Self:
         """Fetch Kafka when it is not cached, format the folder when it is new, start, return once the broker answers.
@@ -184,25 +171,6 @@ class EmbeddedKafka:
         if self._child is not None:
             self._child.stop(signal.SIGTERM, deadline_s)
             self._child = None
-
-    def kill(self) -> None:
-        """SIGKILL. `start` then recovers its logs."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
-
-    def restart(self) -> None:
-        """Stop and start on the same port."""
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _write_configuration(self) -> None:
         controller = ports.choose(but=(self.port,))

@@ -8,14 +8,14 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 import psycopg
 
 from stretto.embedded import accounts, pginstall, places, ports, processes
 from stretto.embedded.errors import AlreadyRunning, StartFailed
-from stretto.embedded.processes import Child, ProcessId
+from stretto.embedded.processes import Child
+from stretto.embedded.server import Server
 
 START_S = 60.0
 STOP_S = 30.0
@@ -41,7 +41,7 @@ DEFAULTS: Mapping[str, str] = {
 }
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(Server):
     """One server on the folder `data`, which it makes and keeps: `stop` deletes nothing, `start` goes on from there.
 
     Everybody on this machine may connect as the superuser `postgres`. For root the server runs as another user.
@@ -57,17 +57,14 @@ class EmbeddedPostgres:
         bin_dir: Path | None = None,
         name: str = "postgres",
     ) -> None:
-        self.name = name
-        self.data = data.absolute()
+        super().__init__(name, data)
         self.log = self.data / "postgres.log"
         self._cluster = self.data / "cluster"
-        self._id_file = self.data / "process.json"
         self._chosen_port = port
         self._port = port
         self._settings = dict(settings or {})
         self._chosen_bin = bin_dir
         self._bin: Path | None = None
-        self._child: Child | None = None
 
     @property
     def port(self) -> int:
@@ -82,21 +79,11 @@ class EmbeddedPostgres:
         return f"host={ports.HOST} port={self.port} user=postgres dbname=postgres"
 
     @property
-    def pid(self) -> int | None:
-        """The postmaster's pid, None when it does not run."""
-        return self._child.id.pid if self._child and self._child.running else None
-
-    @property
     def bin_dir(self) -> Path:
         """The folder with `psql`, `pgbench`, `pg_dump` and the others of this very version."""
         if self._bin is None:
             self._bin = pginstall.bin_dir(self._chosen_bin, accounts.for_folder(self.data))
         return self._bin
-
-    def leftover(self) -> ProcessId | None:
-        """A server that an earlier, killed process of ours left running on this folder."""
-        left = ProcessId.read(self._id_file)
-        return left if left and left.alive() and left.pid != self.pid else None
 
     def start(self) -> Self:
         """Make the cluster when there is none, start the server, return once it answers.
@@ -140,25 +127,6 @@ class EmbeddedPostgres:
         if self._child is not None:
             self._child.stop(_STOP_SIGNALS[mode], STOP_S)
             self._child = None
-
-    def kill(self) -> None:
-        """SIGKILL for the postmaster and all its children: a power cut. `start` then recovers from the WAL."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
-
-    def restart(self) -> None:
-        """Stop (fast) and start on the same port."""
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _prepare(self) -> accounts.Account | None:
         places.make_dir(self.data)
