@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from stretto.demo.worker import Word, Worker
 from stretto_connectors.kafka.client import explain
-from stretto_connectors.kafka.reader import consumer_options, decode, find_frontier
+from stretto_connectors.kafka.reader import consumer_options, decode
 from stretto_connectors.postgres.bookkeeping import read_position
 from stretto_connectors.postgres.connection import connect
 from stretto_schemas import names
@@ -92,15 +92,13 @@ class Watch:
         source, follower = self._settings.source, self._settings.follower
         self._leader = connect(source.dsn, source.password, application="stretto demo watch")
         self._applied = connect(follower.dsn, follower.password, application="stretto demo watch")
-        found = find_frontier(self._settings.kafka, self._topic)
-        if found is None:
-            raise CheckFailed(f"topic {self._topic} holds no frontier", expected="what `stretto init` wrote")
-        self._logged = Logged(found[0].end_lsn, found[0].commit_ts_us)
+        # Both are counted from one place on, the follower's: the log from its frontier, less what the follower has of it.
+        self._first = first = self._position()
+        self._logged = Logged(first.end_lsn, first.commit_ts_us)
         self._consumer = confluent_kafka.Consumer(
             {**consumer_options(self._settings.kafka, "stretto-demo"), "fetch.wait.max.ms": 100}
         )
-        self._consumer.assign([TopicPartition(self._topic, 0, found[1] + 1)])
-        self._first = self._position()
+        self._consumer.assign([TopicPartition(self._topic, 0, first.frontier_offset)])
         self.looks.append(self._look())
         self._thread.start()
 
@@ -218,13 +216,14 @@ class Watch:
                     raise KafkaException(error)
                 record = decode(message.value(), self._topic, message.offset() or 0)
                 if isinstance(record, Frontier):
-                    counted = zip(record.partitions, record.counts, strict=True)
-                    rows = sum(count for (topic, _), count in counted if topic != self._messages)
+                    new = [each for each in record.transactions if each.end_lsn > self._first.end_lsn]
+                    tables = [topic != self._messages for topic, _ in record.partitions]
+                    counts = [pair for each in new for pair in zip(each.counts[::2], each.counts[1::2], strict=True)]
                     self._logged = Logged(
-                        record.end_lsn,
-                        record.commit_ts_us,
-                        self._logged.rows + rows,
-                        self._logged.transactions + len(record.transactions),
+                        max(record.end_lsn, self._logged.end_lsn),
+                        max(record.commit_ts_us, self._logged.commit_ts_us),
+                        self._logged.rows + sum(count for index, count in counts if tables[index]),
+                        self._logged.transactions + len(new),
                     )
         except KafkaException as error:
             raise explain(error, self._settings.kafka, f"reading {self._topic}") from None

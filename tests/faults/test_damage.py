@@ -138,6 +138,7 @@ def test_follower_add_with_replace_repairs_a_follower_that_halted(faults: Faults
     write_some(faults)
     add_follower(settings, progress=Silent())
     follower = faults.processes.follower()
+    follower.says("applying source")
     faults.settled()
     follower.stop()
     write_some(faults)
@@ -148,6 +149,7 @@ def test_follower_add_with_replace_repairs_a_follower_that_halted(faults: Faults
     _full_frontier(faults)
     add_follower(settings, progress=Silent(), replace=True)
     follower = faults.processes.follower()
+    follower.says("applying source")
     write_some(faults)
     faults.settled()
     assert faults.pipeline.follower.fetch("select id from of_mine") == [(1,)]
