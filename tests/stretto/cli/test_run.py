@@ -70,7 +70,7 @@ def test_the_whole_way_from_init_to_the_followers_rows(cli: Cli, leader_db: Data
             assert at_rest.value(metrics.VISIBLE_SECONDS, "_count") >= 1
             assert at_rest.value(metrics.SPILLED_BYTES) == 0
             at_rest = Samples(capture)
-            assert at_rest.value(metrics.SLOT_RETAINED) > 0
+            assert wait_until(lambda: Samples(capture).value(metrics.SLOT_RETAINED) > 0, 30.0)
             stages = {sample.labels["stage"] for sample in at_rest.families[metrics.LAG_RECORDS.name].samples}
             assert stages == {"capture"}, "records of the WAL are not counted, so no number is told"
             assert wait_until(lambda: lags(capture, "capture") == {0.0}, 30.0)
