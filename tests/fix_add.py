@@ -93,7 +93,8 @@ class Adding:
             stop.set()
             for thread in threads:
                 thread.join(30)
-        assert not failures, failures
+            assert not failures, failures  # before what the block raised: it is why
+        assert not any(thread.is_alive() for thread in threads), "a process did not end when it was told to"
 
     def settled(self) -> None:
         """Wait until the follower has what the leader has now."""

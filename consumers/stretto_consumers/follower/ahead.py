@@ -69,8 +69,8 @@ class ReadAhead:
     def close(self) -> None:
         """End the thread, which may wait to hand something over, and leave the log."""
         self._stop.set()
-        self._caught_up.set()
         while self._thread.is_alive():
+            self._caught_up.set()  # each time: the thread may only now begin to wait for it
             try:
                 self._ready.get_nowait()
             except queue.Empty:
