@@ -112,12 +112,7 @@ class Worker:
             connection.request("GET", "/status")
             said = json.loads(connection.getresponse().read())
             connection.close()
-            lag = {
-                stage: StageLag(
-                    int(each["bytes"]), int(each["records"] or 0), float(each["seconds"]), each["records"] is not None
-                )
-                for stage, each in said["lag"].items()
-            }
+            lag = {stage: StageLag.from_json(each) for stage, each in said["lag"].items()}
             return Word(str(said["state"]), lag)
         except FileNotFoundError:
             return Word("starting")

@@ -62,9 +62,4 @@ def _get(host: str, port: int) -> dict[str, Any]:
 def _stages(lag: object) -> dict[str, StageLag]:
     if not isinstance(lag, dict):
         return {}
-    return {
-        stage: StageLag(
-            int(value["bytes"]), int(value["records"] or 0), float(value["seconds"]), value["records"] is not None
-        )
-        for stage, value in lag.items()
-    }
+    return {stage: StageLag.from_json(value) for stage, value in lag.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import confluent_kafka
 import msgspec
@@ -14,7 +14,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from stretto_connectors.kafka.client import client_options, explain, outcome
 from stretto_schemas.errors import Halted, Unreachable
 from stretto_schemas.frontier import Frontier, Open, Record, decode_record
+from stretto_schemas.repairs import START_OVER
 from stretto_schemas.settings import KafkaSettings
+
+R = TypeVar("R")
 
 TIMEOUT_S = 20.0
 FIRST_WINDOW = 256
@@ -94,7 +97,20 @@ def read_range(
 def find_frontier(
     kafka: KafkaSettings, topic: str, wanted: Callable[[Frontier], bool] = lambda _: True
 ) -> tuple[Frontier, int] | None:
-    """The newest committed frontier that is `wanted`, with its offset; None when the topic holds none.
+    """The newest committed frontier that is `wanted`, with its offset; None when the topic holds none."""
+    return _newest(kafka, topic, lambda record: record if isinstance(record, Frontier) and wanted(record) else None)
+
+
+def newest_open(kafka: KafkaSettings, topic: str) -> Open | None:
+    """The `Open` record written last, committed or not: whose producer wrote to the log last."""
+    found = _newest(kafka, topic, lambda record: record if isinstance(record, Open) else None, uncommitted=True)
+    return found[0] if found is not None else None
+
+
+def _newest(
+    kafka: KafkaSettings, topic: str, pick: Callable[[Record], R | None], *, uncommitted: bool = False
+) -> tuple[R, int] | None:
+    """The last record that is picked, with its offset.
 
     Control records and aborted ones may lie behind it, so the search goes back in growing windows.
     """
@@ -102,27 +118,12 @@ def find_frontier(
     end, window = high, FIRST_WINDOW
     while end > low:
         start = max(low, end - window)
-        found: tuple[Frontier, int] | None = None
-        for message in read_range(kafka, topic, 0, start, end):
-            record = decode(message.value(), topic, message.offset() or 0)
-            if isinstance(record, Frontier) and wanted(record):
-                found = record, message.offset() or 0
-        if found is not None:
-            return found
-        end, window = start, window * 4
-    return None
-
-
-def newest_open(kafka: KafkaSettings, topic: str) -> Open | None:
-    """The `Open` record written last, committed or not: whose producer wrote to the log last."""
-    low, high = watermarks(kafka, topic)
-    end, window = high, FIRST_WINDOW
-    while end > low:
-        start = max(low, end - window)
-        found = None
-        for message in read_range(kafka, topic, 0, start, end, uncommitted=True):
-            record = decode(message.value(), topic, message.offset() or 0)
-            found = record if isinstance(record, Open) else found
+        found: tuple[R, int] | None = None
+        for message in read_range(kafka, topic, 0, start, end, uncommitted=uncommitted):
+            offset = message.offset() or 0
+            picked = pick(decode(message.value(), topic, offset))
+            if picked is not None:
+                found = picked, offset
         if found is not None:
             return found
         end, window = start, window * 4
@@ -156,8 +157,7 @@ def missing_topic(topic: str) -> Halted:
     return Halted(
         f"topic {topic} does not exist",
         expected="the topics that `stretto init` and capture made",
-        fix="a deleted topic took its rows along: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`; "
-        "or run `stretto init` when this is the first start",
+        fix=f"a deleted topic took its rows along: {START_OVER}; or run `stretto init` when this is the first start",
     )
 
 

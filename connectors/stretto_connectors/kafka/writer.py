@@ -82,16 +82,14 @@ class LogWriter:
         failpoint("capture.after_open", self._producer.flush)
 
     def produce(self, topic: str, partition: int, rows: list[RowRecord]) -> None:
-        """Add a partition's next records, at least one, to the open Kafka transaction. Raises as `commit` does."""
-        produce, place = self._producer.produce, (topic, partition)
-        begun = self._counts.get(place, 0)
-        self._counts[place] = begun + len(rows)
+        """Add a partition's records, at least one and once a Kafka transaction. Raises as `commit` does."""
+        produce, head = self._producer.produce, rows[0]
+        self._counts[topic, partition] = len(rows)
         try:
-            if not begun:  # the first one tells the offset that it got: the others follow it without a gap
-                head = rows[0]
-                headers = head[2] if len(head) == 3 else None
-                self._produce(topic, head[0], head[1], partition, on_delivery=self._delivered, headers=headers)
-                rows = rows[1:]
+            # The first one tells the offset that it got: the others follow it without a gap.
+            headers = head[2] if len(head) == 3 else None
+            self._produce(topic, head[0], head[1], partition, on_delivery=self._delivered, headers=headers)
+            rows = rows[1:]
             for row in rows:
                 try:
                     if len(row) == 2:

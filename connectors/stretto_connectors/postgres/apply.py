@@ -20,6 +20,7 @@ from stretto_connectors.postgres.changes import Chunks, Row, Rows, TableChanges
 from stretto_connectors.postgres.connection import Connection
 from stretto_connectors.postgres.targets import Target
 from stretto_schemas.errors import Divergence
+from stretto_schemas.repairs import COPY_AGAIN
 
 COUNT_COLUMN = "stretto count"
 """Staging column of keyless tables: how many copies of the row. No table's column is likely to have a space in it."""
@@ -271,7 +272,7 @@ class Applier:
             raise Divergence(
                 f"{expected - found} of {expected} rows to {verb} are not in the follower's table {target.schema}.{target.name}",
                 expected="the rows that the source had: nobody else writes a follower's tables",
-                fix="find them with `stretto verify`, then copy the source again with `stretto follower add --replace`; nothing of it was applied",
+                fix=f"find them with `stretto verify`, then {COPY_AGAIN}; nothing of it was applied",
             )
 
 

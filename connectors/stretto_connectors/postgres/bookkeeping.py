@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import zlib
 
 from psycopg import sql
@@ -12,6 +13,9 @@ from stretto_schemas.errors import Fenced, UsageError
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.names import origin_name
 from stretto_schemas.position import Position, offsets_from_json, offsets_to_json
+
+LOCK_PAUSE_S = 0.1
+"""Between two tries: a server notices an ended session within milliseconds, or after a second."""
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -55,6 +59,16 @@ def try_lock(conn: Connection, source: str) -> bool:
     """Try to become the one active applier; held until the session ends."""
     row = conn.execute("select pg_try_advisory_lock(%s)", (lock_key(source),)).fetchone()
     return row == (True,)
+
+
+def lock_within(conn: Connection, source: str, seconds: float) -> bool:
+    """As `try_lock`, again and again for so long: a process that has just ended may hold it until the server notices."""
+    deadline = time.monotonic() + seconds
+    while not try_lock(conn, source):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOCK_PAUSE_S)
+    return True
 
 
 def read_position(conn: Connection, source: str) -> Position | None:

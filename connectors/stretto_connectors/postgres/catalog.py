@@ -29,7 +29,7 @@ select coalesce(array_agg(a.attname order by k.ord), '{}')
 from pg_index i cross join lateral unnest(i.indkey) with ordinality k(attnum, ord)
 join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
 where i.indrelid = %(relid)s and k.ord <= i.indnkeyatts and i.indimmediate
-  and case when %(identity)s = 'i' then i.indisreplident else i.indisprimary end
+  and %(identity)s <> 'n' and case when %(identity)s = 'i' then i.indisreplident else i.indisprimary end
 """
 
 
@@ -54,7 +54,7 @@ def read_columns(conn: Connection, relid: int) -> dict[str, Column]:
 def read_key(conn: Connection, relid: int, replica_identity: str) -> tuple[str, ...]:
     """The columns of the topic's key: the replica identity's index for `i`, else the primary key; empty without one.
 
-    A deferrable key is none: in the middle of a transaction two rows may have the same.
+    With identity `n` nothing names a row. A deferrable key is none: in the middle of a transaction two rows may have the same.
     """
     row = conn.execute(_KEY, {"relid": relid, "identity": replica_identity}).fetchone()
     return tuple(row[0]) if row else ()

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from stretto_connectors.postgres.connection import connection_string, explain_login, newer, where
 from stretto_schemas.errors import Gap, SettingsError, StrettoError, Unreachable
 from stretto_schemas.lsn import format_lsn, parse_lsn
+from stretto_schemas.repairs import START_OVER
 
 LOGIN_S = 10.0
 """As `connect_timeout` of other sessions."""
@@ -179,14 +180,14 @@ def refusal(state: str, text: str, place: str) -> StrettoError:
         return Gap(
             said,
             expected="the slot and publication that `stretto init` made",
-            fix="changes since it was dropped are lost to the log: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`",
+            fix=f"changes since it was dropped are lost to the log: {START_OVER}",
         )
     if state == "55006":
         return Unreachable(said, fix="stop the other process that reads this slot; this is tried again")
     if state == "55000":
         return Gap(
             said,
-            fix="a slot that lost its WAL cannot go on: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`",
+            fix=f"a slot that lost its WAL cannot go on: {START_OVER}",
         )
     if state in ("42501", "28000"):
         return SettingsError(said, fix="grant it on the source: alter role ... replication")

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from stretto_connectors.postgres.connection import Connection
 from stretto_schemas.errors import Divergence
+from stretto_schemas.repairs import COPY_AGAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def missing_table(schema: str, name: str) -> Divergence:
     return Divergence(
         f"the follower has no table {schema}.{name}, but the log has rows for it",
         expected="every published table of the source",
-        fix="make the table and copy its rows, or copy the source again with `stretto follower add --replace`; nothing was skipped",
+        fix=f"make the table and copy its rows, or {COPY_AGAIN}; nothing was skipped",
     )
 
 

@@ -25,6 +25,7 @@ from stretto_schemas.errors import Divergence, Gap
 from stretto_schemas.frontier import Barrier, Frontier, Transaction
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.position import Position
+from stretto_schemas.repairs import COPY_AGAIN
 
 Partition = tuple[str, int]
 
@@ -165,13 +166,13 @@ class Accounting:
             raise Gap(  # rule 1
                 f"the log has epoch {frontier.epoch}, this follower's position is of epoch {self._position.epoch}",
                 expected="the log that the follower was copied for: `stretto init` begins a new one, with a new epoch",
-                fix="copy the source again with `stretto follower add --replace`",
+                fix=COPY_AGAIN,
             )
         if self._expected >= 0 and frontier.sequence != self._expected:
             raise Gap(  # rule 1
                 f"the log goes from frontier {self._expected - 1} to {frontier.sequence}",
                 expected=f"frontier {self._expected}",
-                fix="frontiers were removed from the transactions topic: copy the source again with `stretto follower add --replace`",
+                fix=f"frontiers were removed from the transactions topic: {COPY_AGAIN}",
             )
         for resume in frontier.resume_offsets or ():  # rule 2
             place = (resume.topic, resume.partition)
@@ -191,7 +192,7 @@ class Accounting:
                         f"frontier {frontier.sequence} says that partition {previous.partition} of {previous.topic} went on at offset"
                         f" {previous.offset}, but counting its records came to {mine}",
                         expected="the same offset",
-                        fix="records were removed or added by somebody else: copy the source again with `stretto follower add --replace`",
+                        fix=f"records were removed or added by somebody else: {COPY_AGAIN}",
                     )
         self._prepared = frontier
 

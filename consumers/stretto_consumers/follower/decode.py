@@ -23,6 +23,7 @@ from stretto_schemas.envelope import (
     TransactionBlock,
 )
 from stretto_schemas.errors import Halted
+from stretto_schemas.repairs import COPY_AGAIN
 
 _Value = int | float | bool | str | None
 _generic = msgspec.json.Decoder(Envelope).decode
@@ -165,4 +166,4 @@ def no_envelope(row: Waiting, topic: str, partition: int, why: str) -> Halted:
     )
 
 
-_ONLY_CAPTURE = "give only capture's principal the right to write this topic, then copy the source again with `stretto follower add --replace`"
+_ONLY_CAPTURE = f"give only capture's principal the right to write this topic, then {COPY_AGAIN}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
 
-from stretto_connectors.postgres.bookkeeping import try_lock
+from stretto_connectors.postgres.bookkeeping import lock_within
 from stretto_connectors.postgres.connection import connect, where
 from stretto_connectors.postgres.server import refusals
 from stretto_schemas.errors import CheckFailed
@@ -57,7 +56,12 @@ def detach(settings: Settings, say: Callable[[str], None]) -> None:
         connect(follower.dsn, follower.password, application="stretto-destroy") as conn,
         refusals(where(follower.dsn), "removing the position"),
     ):
-        _become_the_only_one(conn, source)
+        if not lock_within(conn, source, LOCK_WAIT_S):
+            raise CheckFailed(
+                f"a follower process applies source {source!r} to this database",
+                expected="no follower process running",
+                fix="stop `stretto run follower` first, then run this again",
+            )
         with conn.transaction():
             position, origin = _has_position(conn, source), _has_origin(conn, source)
             if position:
@@ -68,18 +72,6 @@ def detach(settings: Settings, say: Callable[[str], None]) -> None:
             say(f"removed: position of source {source}")
         if origin:
             say(f"dropped: replication origin {origin_name(source)}")
-
-
-def _become_the_only_one(conn: Connection, source: str) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not try_lock(conn, source):
-        if time.monotonic() > deadline:
-            raise CheckFailed(
-                f"a follower process applies source {source!r} to this database",
-                expected="no follower process running",
-                fix="stop `stretto run follower` first, then run this again",
-            )
-        time.sleep(0.1)
 
 
 def _drop_origin(conn: Connection, source: str) -> None:

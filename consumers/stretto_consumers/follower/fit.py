@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from stretto_connectors.postgres.bookkeeping import read_position, try_lock
+from stretto_connectors.postgres.bookkeeping import lock_within, read_position
 from stretto_connectors.postgres.catalog import read_key
 from stretto_connectors.postgres.made import Copy, find_copy
 from stretto_connectors.postgres.published import Stored
@@ -27,25 +27,23 @@ LISTED: Final = 5
 
 def become_the_only_one(conn: Connection, source: str) -> None:
     """Take the lock of the one active applier, or raise Unreachable; then end what a killed copy left running here."""
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not try_lock(conn, source):
-        if time.monotonic() > deadline:
-            raise Unreachable(
-                f"another process is at work on this database for source {source!r}",
-                expected="no follower process and no other `stretto follower add` for it",
-                fix="stop the other one, then try again",
-            )
-        time.sleep(0.1)
+    if not lock_within(conn, source, LOCK_WAIT_S):
+        raise Unreachable(
+            f"another process is at work on this database for source {source!r}",
+            expected="no follower process and no other `stretto follower add` for it",
+            fix="stop the other one, then try again",
+        )
     conn.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s"
         " and datname = current_database() and usename = current_user and pid <> pg_backend_pid()",
         (session_name(source),),
     )
+    deadline = time.monotonic() + LOCK_WAIT_S
     while conn.execute(
         "select from pg_stat_activity where application_name = %s and datname = current_database() and pid <> pg_backend_pid()",
         (session_name(source),),
     ).fetchone():
-        if time.monotonic() > deadline + LOCK_WAIT_S:
+        if time.monotonic() > deadline:
             raise Unreachable(
                 "sessions that a killed `stretto follower add` left on the follower do not end", fix="end them"
             )
@@ -154,7 +152,7 @@ def _key_at_source(source: Connection, schema: str, name: str) -> tuple[str, ...
         " where n.nspname = %s and c.relname = %s",
         (schema, name),
     ).fetchone()
-    return () if row is None or row[1] == "n" else read_key(source, row[0], row[1])
+    return read_key(source, *row) if row is not None else ()
 
 
 def check_extensions_and_roles(source: Connection, follower: Connection) -> None:

@@ -12,7 +12,7 @@ from stretto_connectors.prometheus import LagCollector
 from stretto_consumers.follower.accounting import Batch, describe
 from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.session import Session
-from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unreachable, Unsupported
+from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unsupported
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,6 @@ class Follower:
                 failure = error
             except psycopg.errors.InsufficientPrivilege as error:
                 raise lacking_right(error) from None
-            except psycopg.errors.ReadOnlySqlTransaction:
-                failure = read_only(where(self._settings.follower.dsn))
             except psycopg.Error as error:
                 if may_heal(error):
                     failure = explain(error, where(self._settings.follower.dsn))
@@ -79,18 +77,12 @@ class Follower:
 def may_heal(error: psycopg.Error) -> bool:
     """True when the server's state is in the way, and not what it was asked to store.
 
-    A program limit (class 54) is psycopg's OperationalError too, but a row too long for an index stays too long.
+    That it is read-only, a standby not promoted yet, is no OperationalError of psycopg's. A program limit (class 54) is
+    one, but a row too long for an index stays too long.
     """
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return True
     return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "").startswith("54")
-
-
-def read_only(place: str) -> Unreachable:
-    """The follower takes no writes: it is a standby not promoted yet, or told to be read-only."""
-    return Unreachable(
-        f"PostgreSQL at {place} is read-only",
-        expected="a primary whose sessions may write",
-        fix="promote it, or reset default_transaction_read_only on it; this is tried again",
-    )
 
 
 def lacking_right(error: psycopg.Error) -> SettingsError:

@@ -15,6 +15,7 @@ from stretto_schemas import names
 from stretto_schemas.errors import Gap, StrettoError, Unreachable
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.position import Position
+from stretto_schemas.repairs import COPY_AGAIN
 from stretto_schemas.settings import Settings
 
 AT_ONCE = 4000
@@ -187,7 +188,7 @@ class LogReader:
         return Gap(
             f"partition {partition} of {topic}: {what}",
             expected="the log from the follower's position on",
-            fix="the outage was longer than the topic's retention: copy the source again with `stretto follower add --replace`",
+            fix=f"the outage was longer than the topic's retention: {COPY_AGAIN}",
         )
 
     def commit_group(self) -> None:

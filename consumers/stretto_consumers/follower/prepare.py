@@ -26,6 +26,7 @@ from stretto_consumers.follower.decode import (
 from stretto_consumers.follower.waiting import Waiting
 from stretto_schemas.errors import Divergence
 from stretto_schemas.frontier import Barrier, SchemaChange
+from stretto_schemas.repairs import COPY_AGAIN
 
 FEW = 500
 """Up to this many rows travel inside their statement: a COPY costs two more round trips and a staging table."""
@@ -35,8 +36,6 @@ FEW_CHARACTERS = 4 * 1024 * 1024
 
 LONG_AT_ONCE = 8
 """Of long rows so many are printed together: each is there several times meanwhile."""
-
-COPY_AGAIN = "copy the source again with `stretto follower add --replace`"
 
 
 @dataclass(slots=True)

@@ -96,11 +96,10 @@ class Session:
             self._progress.standing_by()
             if stop.wait(ELECTION_S):
                 return False
-        if read_position(conn, source) is None:
-            raise _no_position(source)  # deleted while this one stood by
-        raise_term(conn, source)
         position = read_position(conn, source)
-        assert position is not None, "nobody deletes it without the lock"
+        if position is None:
+            raise _no_position(source)  # deleted while this one stood by
+        position.term = raise_term(conn, source)
         setup_origin(conn, source)
         self._conn = conn
         self._position = position
@@ -126,8 +125,6 @@ class Session:
         conn = connect(follower.dsn, follower.password, application=name, **session)
         self._closers.append(conn.close)
         conn.execute("set search_path = pg_catalog, public")
-        if conn.info.server_version >= 170000:
-            conn.execute("set transaction_timeout = 0")
         return conn
 
     def run(self, stop: threading.Event) -> None:

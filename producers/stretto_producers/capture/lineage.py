@@ -14,9 +14,10 @@ from stretto_connectors.postgres.replication import Identity, ReplicationConnect
 from stretto_schemas.errors import Divergence, Gap, SettingsError, Unreachable
 from stretto_schemas.frontier import Frontier, Published
 from stretto_schemas.lsn import format_lsn, parse_lsn
+from stretto_schemas.repairs import START_OVER
 from stretto_schemas.settings import SourceSettings
 
-REPAIR = "copy the source again: `stretto destroy --yes`, `stretto init`, `stretto follower add --replace`"
+REPAIR = f"copy the source again: {START_OVER}"
 
 
 def check_lineage(

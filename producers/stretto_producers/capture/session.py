@@ -40,6 +40,7 @@ from stretto_producers.capture.trim import Trimmer
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, Unsupported
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, SchemaChange, Truncate, encode_record
+from stretto_schemas.repairs import START_OVER
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import encode_table, same_shape, schema_key
 
@@ -115,7 +116,7 @@ class Session:
                 f"topic {self._topic} holds no frontier",
                 expected="at least the first one, which `stretto init` writes",
                 fix="run `stretto init` on a source that was never captured; an emptied topic means a new start: "
-                "`stretto destroy --yes`, `stretto init`, `stretto follower add --replace`",
+                f"{START_OVER}",
             )
         self._frontier = found[0]
         stream = ReplicationConnection(source.dsn, source.password, application="stretto-capture")

@@ -25,7 +25,7 @@ def read_shapes(settings: Settings, sql: psycopg.Connection[tuple[Any, ...]], ls
     for relid, schema, name, identity, published in sql.execute(_PUBLISHED, (settings.source.publication,)).fetchall():
         columns = tuple(column for column in read_columns(sql, relid).values() if column.name in published)
         key = read_key(sql, relid, identity)
-        usable = key if set(key) <= {column.name for column in columns} and identity != "n" else ()
+        usable = key if set(key) <= {column.name for column in columns} else ()
         topic = table_topic(settings.prefix, settings.source.name, schema, name)
         shapes.append(Table(schema, name, topic, columns, usable, identity, lsn, relid=relid))
     return shapes
