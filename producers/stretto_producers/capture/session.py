@@ -24,13 +24,14 @@ from typing import Any
 from stretto_connectors.failpoints import failpoint
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.reader import end_offsets, find_frontier, newest_open
-from stretto_connectors.kafka.writer import LogRecord, LogWriter, Partition, fenced
+from stretto_connectors.kafka.writer import LogRecord, LogWriter, fenced
 from stretto_connectors.postgres import pgoutput
 from stretto_connectors.postgres.connection import connect
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_producers.capture.batch import Batch, Sealed
 from stretto_producers.capture.committer import Committer
 from stretto_producers.capture.encoder import SourceText, TransactionText
+from stretto_producers.capture.frontiers import Frontiers
 from stretto_producers.capture.lineage import check_lineage, check_partitions, check_publication
 from stretto_producers.capture.messages import message_envelope
 from stretto_producers.capture.progress import Progress
@@ -39,7 +40,7 @@ from stretto_producers.capture.relations import Relations
 from stretto_producers.capture.trim import Trimmer
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, Unsupported
-from stretto_schemas.frontier import Frontier, Open, PartitionOffset, SchemaChange, Truncate, encode_record
+from stretto_schemas.frontier import Frontier, Open, SchemaChange, Truncate, encode_record
 from stretto_schemas.repairs import START_OVER
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import encode_table, same_shape, schema_key
@@ -75,17 +76,11 @@ class Session:
         self._begin: Any = None
         self._origin = ""
         self._closers: list[Any] = []
-        self._counted: dict[Partition, int] = {}
-        self._next: dict[Partition, int] = {}
-        self._resume: list[PartitionOffset] | None = None
-        self._last_full = 0.0
-        self._last_frontier_at = 0.0
         self._last_status = 0.0
         self._idle_lsn = 0
         self._outside_lsn = 0
         """End of the newest message outside of transactions (a message's LSN is its end): what is counted must not come again."""
         self._asked = False
-        self._previous: list[PartitionOffset] = []
         self._last_end_lsn = 0
 
     def __enter__(self) -> Session:
@@ -118,37 +113,32 @@ class Session:
                 fix="run `stretto init` on a source that was never captured; an emptied topic means a new start: "
                 f"{START_OVER}",
             )
-        self._frontier = found[0]
+        last = found[0]
         stream = ReplicationConnection(source.dsn, source.password, application="stretto-capture")
         self._closers.append(stream.close)
         sql = connect(source.dsn, source.password, application="stretto-catalog")
         self._closers.append(sql.close)
         identity = stream.identify()
-        check_lineage(self._frontier, identity, stream, sql, source)
-        self._identity = identity
+        check_lineage(last, identity, stream, sql, source)
         client = admin(kafka)
         self._relations = Relations(settings, client, sql, self._batch.tally)
         full = find_frontier(kafka, self._topic, lambda frontier: frontier.offsets is not None)
         if full is not None:
             check_partitions(full[0], self._relations.counts)
-        self._published = check_publication(source.publication, full[0].publication if full else None, sql)
-        resume = end_offsets(client, kafka, self._relations.row_partitions)
-        self._resume = [
-            PartitionOffset(topic, partition, offset) for (topic, partition), offset in sorted(resume.items())
-        ]
-        self._counted = dict(resume)
-        self._next = dict(resume)
+        published = check_publication(source.publication, full[0].publication if full else None, sql)
+        ends = end_offsets(client, kafka, self._relations.row_partitions)
+        self._frontiers = Frontiers(last, identity.timeline, ends, published, settings.capture.full_frontier_s)
 
         self._stream = stream
-        self._start()  # step 3
-        self._fixed = SourceText(VERSION, f"{settings.prefix}.{source.name}", identity.database, self._frontier.epoch)
-        self._pulse = Pulse(source, settings.capture.heartbeat_s, self._published)
+        self._start(last.end_lsn)  # step 3
+        self._fixed = SourceText(VERSION, f"{settings.prefix}.{source.name}", identity.database, last.epoch)
+        self._pulse = Pulse(source, settings.capture.heartbeat_s, published)
         self._closers.append(self._pulse.close)
         self._closers.append(Trimmer(settings, self._topic).close)
         self._committer = Committer(writer, self._opening, self._closing)
         self._closers.append(self._committer.close)
-        self._received = self._flushed = self._frontier.end_lsn
-        self._progress.opened(self._frontier, self._pulse, lambda: self._batch.rows)
+        self._received = self._flushed = last.end_lsn
+        self._progress.opened(last, self._pulse, lambda: self._batch.rows)
         self._send_status()
         log.info("capturing from %s on, slot %s", identity.database, source.slot_name)
 
@@ -158,14 +148,14 @@ class Session:
         if last is not None and last.instance and last.instance != self._instance:
             raise fenced()
 
-    def _start(self) -> None:
+    def _start(self, end_lsn: int) -> None:
         version = self._stream.server_version()
         publication = self._source.publication.replace('"', '""')
         options = {"publication_names": f'"{publication}"', "messages": "true"}
         options["proto_version"] = "4" if version >= 160000 else "3" if version >= 150000 else "2"
         if version >= 160000:
             options["origin"] = "any"
-        self._stream.start(self._source.slot_name, self._frontier.end_lsn, options)
+        self._stream.start(self._source.slot_name, end_lsn, options)
 
     # --- step 4 -------------------------------------------------------------------------------------------------------
 
@@ -206,8 +196,8 @@ class Session:
             return False
         if self._batch.complete:
             return True
-        ahead = self._idle_lsn > self._frontier.end_lsn
-        return ahead and (self._asked or now - self._last_frontier_at >= COVER_IDLE_S)
+        ahead = self._idle_lsn > self._frontiers.newest.end_lsn
+        return ahead and (self._asked or now - self._frontiers.made_at >= COVER_IDLE_S)
 
     def _await_committer(self) -> None:
         """Block until the batch in flight is committed. The source is told that we live, but nothing is read meanwhile:
@@ -229,53 +219,22 @@ class Session:
         frontier = None if inside and not batch.complete else self._make_frontier(now)
         sealed = batch.seal(self._relations.all_partitions(), frontier)
         if frontier is not None:
-            self._name_starts(frontier)
+            relations = self._relations
+            relations.new_partitions = self._frontiers.name_starts(frontier, relations.new_partitions)
         self._committer.submit(sealed)
         self._progress.sealed(sealed.rows)
 
     def _make_frontier(self, now: float) -> Frontier:
-        last, batch = self._frontier, self._batch
-        newest = batch.transactions[-1] if batch.transactions else None
-        end_lsn = max(last.end_lsn, self._outside_lsn, newest.end_lsn if newest else 0)
-        if self._transaction is None:
-            end_lsn = max(end_lsn, self._idle_lsn)
-        frontier = Frontier(
-            source=self._source.name,
-            epoch=last.epoch,
-            system_id=last.system_id,
-            timeline=self._identity.timeline,
-            commit_lsn=newest.commit_lsn if newest else last.commit_lsn,
-            end_lsn=end_lsn,
-            commit_ts_us=newest.commit_ts_us if newest else last.commit_ts_us,
-            sequence=last.sequence + 1,
-            previous_offsets=self._previous,
-        )
-        grown, self._published = self._pulse.published is not self._published, self._pulse.published
-        if self._resume is not None or grown or now - self._last_full >= self._settings.capture.full_frontier_s:
-            frontier.offsets = [PartitionOffset(t, p, offset) for (t, p), offset in sorted(self._counted.items())]
-            frontier.offsets_lsn = last.end_lsn
-            frontier.publication = self._published
-            frontier.resume_offsets, self._resume = self._resume, None
-            self._last_full = now
-        self._last_frontier_at = now
+        reached = self._outside_lsn if self._transaction is not None else max(self._outside_lsn, self._idle_lsn)
         self._asked = False
-        self._frontier = frontier
-        return frontier
-
-    def _name_starts(self, frontier: Frontier) -> None:
-        made = self._relations.new_partitions
-        if made:
-            self._counted = dict.fromkeys(made, 0) | self._counted  # a full frontier names all partitions or none
-            counted = set(frontier.partitions)
-            frontier.start_offsets = [PartitionOffset(t, p, 0) for t, p in made if (t, p) in counted]
-            self._relations.new_partitions = [place for place in made if place not in counted]
+        return self._frontiers.make(self._batch, reached, self._pulse.published, now)
 
     def _opening(self) -> list[LogRecord]:
         """The `Open` record, before a Kafka transaction's first row."""
         return [
             (
                 self._topic,
-                encode_record(Open(self._source.name, self._frontier.epoch, self._instance)),
+                encode_record(Open(self._source.name, self._frontiers.newest.epoch, self._instance)),
                 self._source.name.encode(),
                 0,
             )
@@ -296,9 +255,8 @@ class Session:
         if written is None:
             return
         frontier = written.sealed.frontier
-        before, self._next = self._next, self._next | written.offsets
+        self._frontiers.committed(written.sealed, written.offsets)
         if frontier is not None:
-            self._count(written.sealed, frontier, before)
             failpoint("capture.before_status")
             self._flushed = frontier.end_lsn
             self._progress.committed(frontier, written)
@@ -306,20 +264,6 @@ class Session:
         else:
             self._progress.part(written)
             failpoint("capture.between_parts")
-
-    def _count(self, sealed: Sealed, frontier: Frontier, before: dict[Partition, int]) -> None:
-        """Where each counted partition goes on: its last records may belong to a source transaction that is still open.
-
-        The records of one Kafka transaction lie without gaps in a partition; between two of them there is a marker.
-        """
-        self._previous = []
-        for topic, number in frontier.partitions:
-            place = (topic, number)
-            uncounted = sealed.uncounted.get(place, 0)
-            all_uncounted = uncounted == sealed.waiting.get(place, 0)
-            offset = before[place] if all_uncounted and place in before else self._next[place] - uncounted
-            self._counted[place] = offset
-            self._previous.append(PartitionOffset(place[0], place[1], offset))
 
     def _send_status(self) -> None:
         received = max(self._received, self._flushed)
