@@ -52,6 +52,13 @@ class Pipeline:
                 conn, Position(source, first.epoch, lsn, 0, lsn, found[1], -1, offsets), settings.follower.name
             )
 
+    def run_with(self, tables: str) -> None:
+        """The same tables on both sides, and capture and follower running."""
+        for database in (self.leader, self.follower):
+            database.execute(tables)
+        self.begin()
+        self.start()
+
     def start(self) -> None:
         """Run capture and follower."""
         for service in (Capture(self.settings), Follower(self.settings)):

@@ -40,6 +40,12 @@ class Faults:
         self.loads.append(load)
         return load
 
+    def write_some(self, count: int = 100) -> None:
+        """So many transactions at least, then rest."""
+        load = self.load()
+        load.wait_for_more(count)
+        load.stop()
+
     def check(self) -> Log:
         """At rest: both sides are equal, and the log has each transaction once. Returns what the log has."""
         for load in self.loads:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from stretto.embedded.kafka import EmbeddedKafka
 from tests.faults.conftest import Faults
-from tests.faults.test_damage import at_rest, delete_topic, halted, write_some
+from tests.faults.test_damage import at_rest, delete_topic, halted
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_a_topic_deleted_under_a_running_capture_halts_it_and_stays_deleted(faul
     capture = faults.processes.capture()
     capture.says("capturing from")
     topic = delete_topic(faults)
-    write_some(faults)
+    faults.write_some()
     halted(capture, f"topic {topic} does not exist", "stretto follower add")
     client = AdminClient({"bootstrap.servers": faults.pipeline.settings.kafka.bootstrap})
     assert topic not in client.list_topics(timeout=20).topics

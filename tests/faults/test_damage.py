@@ -41,17 +41,10 @@ def halted(process: Running, *words: str) -> None:
     assert "fix: " in process.log
 
 
-def write_some(faults: Faults, count: int = 100) -> None:
-    """A hundred transactions, then rest."""
-    load = faults.load()
-    load.wait_for_more(count)
-    load.stop()
-
-
 def at_rest(faults: Faults) -> None:
     """Everything written so far is on the follower, and no process runs."""
     capture, follower = faults.processes.both()
-    write_some(faults)
+    faults.write_some()
     faults.settled()
     follower.stop()
     capture.stop()
@@ -69,7 +62,7 @@ def copy_again(faults: Faults) -> None:
     capture = faults.processes.capture()
     add_follower(settings, progress=Silent())
     follower = faults.processes.follower()
-    write_some(faults)
+    faults.write_some()
     faults.settled()
     faults.check_equal()
     capture.stop()
@@ -79,14 +72,14 @@ def copy_again(faults: Faults) -> None:
 def test_a_slot_that_was_dropped(faults: Faults) -> None:
     at_rest(faults)
     faults.pipeline.leader.execute("select pg_drop_replication_slot(%s)", faults.pipeline.settings.source.slot_name)
-    write_some(faults)
+    faults.write_some()
     halted(faults.processes.capture(), "does not exist", "stretto init")
     copy_again(faults)
 
 
 def test_a_slot_that_somebody_else_advanced_past_the_log(faults: Faults) -> None:
     at_rest(faults)
-    write_some(faults)
+    faults.write_some()
     faults.pipeline.leader.execute(
         "select pg_replication_slot_advance(%s, pg_current_wal_lsn())", faults.pipeline.settings.source.slot_name
     )
@@ -107,7 +100,7 @@ def test_a_follower_behind_an_emptied_transactions_topic(faults: Faults) -> None
     at_rest(faults)
     settings = faults.pipeline.settings
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     _captured(faults)
     _delete_records(settings, transactions_topic(settings.prefix, settings.source.name))
     halted(faults.processes.follower(), "transactions", "stretto follower add")
@@ -119,7 +112,7 @@ def test_rows_that_were_removed_before_a_follower_had_them(faults: Faults) -> No
     at_rest(faults)
     settings = faults.pipeline.settings
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     _captured(faults)
     _delete_records(settings, table_topic(settings.prefix, settings.source.name, "public", "ledger"))
     halted(faults.processes.follower(), "public.ledger", "stretto follower add")
@@ -135,13 +128,13 @@ def test_follower_add_with_replace_repairs_a_follower_that_halted(faults: Faults
             f"drop schema stretto cascade; drop table {', '.join(f'public.{name}' for name in NAMES)}".encode()
         )
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     add_follower(settings, progress=Silent())
     follower = faults.processes.follower()
     follower.says("applying source")
     faults.settled()
     follower.stop()
-    write_some(faults)
+    faults.write_some()
     _captured(faults)
     _delete_records(settings, table_topic(settings.prefix, settings.source.name, "public", "ledger"))
     halted(faults.processes.follower(), "public.ledger", "`stretto follower add --replace`")
@@ -150,7 +143,7 @@ def test_follower_add_with_replace_repairs_a_follower_that_halted(faults: Faults
     add_follower(settings, progress=Silent(), replace=True)
     follower = faults.processes.follower()
     follower.says("applying source")
-    write_some(faults)
+    faults.write_some()
     faults.settled()
     assert faults.pipeline.follower.fetch("select id from of_mine") == [(1,)]
     faults.pipeline.follower.execute("drop table of_mine")
@@ -172,7 +165,7 @@ def delete_topic(faults: Faults) -> str:
 def test_a_deleted_topic_halts_capture(faults: Faults) -> None:
     at_rest(faults)
     topic = delete_topic(faults)
-    write_some(faults)
+    faults.write_some()
     halted(faults.processes.capture(), f"topic {topic} does not exist", "stretto follower add")
     copy_again(faults)
 
@@ -182,7 +175,7 @@ def test_a_topic_deleted_under_a_running_capture_halts_it(faults: Faults) -> Non
     capture = faults.processes.capture()
     capture.says("capturing from")
     topic = delete_topic(faults)
-    write_some(faults)
+    faults.write_some()
     halted(capture, f"topic {topic} does not exist", "stretto follower add")
     copy_again(faults)
 
@@ -190,7 +183,7 @@ def test_a_topic_deleted_under_a_running_capture_halts_it(faults: Faults) -> Non
 def test_a_deleted_topic_halts_a_follower_that_needs_its_rows(faults: Faults) -> None:
     at_rest(faults)
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     _captured(faults)
     capture.stop()
     topic = delete_topic(faults)
@@ -220,7 +213,7 @@ def test_a_table_that_the_follower_lacks(faults: Faults) -> None:
     at_rest(faults)
     faults.pipeline.follower.execute("alter table ledger rename to hidden")
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     halted(faults.processes.follower(), "no table public.ledger")
     faults.pipeline.follower.execute("alter table hidden rename to ledger")
     faults.processes.follower()
@@ -232,7 +225,7 @@ def test_a_column_that_the_follower_lacks(faults: Faults) -> None:
     at_rest(faults)
     faults.pipeline.follower.execute("alter table ledger rename kind to hidden")
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     halted(faults.processes.follower(), "public.ledger lacks column kind")
     faults.pipeline.follower.execute("alter table ledger rename hidden to kind")
     faults.processes.follower()
@@ -257,7 +250,7 @@ def test_a_row_larger_than_a_record_may_be(faults: Faults, broker_only: bool) ->
     halted(capture, "does not fit into a Kafka record", "max.message.bytes")
     _set_topic(settings, topic, str(settings.kafka.max_message_bytes))
     capture = faults.processes.capture()
-    write_some(faults)
+    faults.write_some()
     faults.check()
     capture.stop()
 
@@ -331,7 +324,7 @@ def test_a_full_disk_on_the_follower_is_waited_for(faults: Faults, small_disk: P
     assert follower.running
     # An applier that tries again holds locks only while it tries.
     follower_db.execute("alter table children set tablespace pg_default")
-    write_some(faults)
+    faults.write_some()
     faults.check()
     capture.stop()
     follower.stop()

@@ -40,24 +40,17 @@ def first_offset(settings: Settings) -> int:
     return watermarks(settings.kafka, transactions_topic(settings.prefix, settings.source.name))[0]
 
 
-def write_some(faults: Faults) -> None:
-    """Some transactions, then rest."""
-    load = faults.load()
-    load.wait_for_more(50)
-    load.stop()
-
-
 def test_frontiers_go_after_their_rows_and_a_follower_that_had_them_goes_on(faults: Faults) -> None:
     settings = faults.pipeline.settings
     capture, follower = faults.processes.capture(**SOON), faults.processes.follower()
-    write_some(faults)
+    faults.write_some(50)
     faults.settled()
     held = first_offset(settings)  # there are rows, so only the frontiers before them may have gone
     follower.stop()
     remove_rows(settings)
     assert wait_until(lambda: first_offset(settings) > held, 30.0), capture.log
     capture.says("begins at offset")
-    write_some(faults)
+    faults.write_some(50)
     faults.processes.follower()
     faults.settled()
     faults.check_equal()
@@ -74,12 +67,12 @@ def test_a_deleted_topic_holds_nothing_back(faults: Faults) -> None:
     client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     client.delete_topics([topic])[topic].result(20)
     assert wait_until(lambda: topic not in client.list_topics(timeout=20).topics, 20.0)
-    write_some(faults)
+    faults.write_some(50)
     faults.settled()
     held = first_offset(settings)
     remove_rows(settings)
     assert wait_until(lambda: first_offset(settings) > held, 30.0), capture.log
-    write_some(faults)
+    faults.write_some(50)
     faults.settled()
     follower.stop()
     capture.stop()
@@ -88,10 +81,10 @@ def test_a_deleted_topic_holds_nothing_back(faults: Faults) -> None:
 def test_a_follower_that_lacks_rows_that_are_gone_says_so(faults: Faults) -> None:
     settings = faults.pipeline.settings
     capture, follower = faults.processes.capture(**SOON), faults.processes.follower()
-    write_some(faults)
+    faults.write_some(50)
     faults.settled()
     follower.stop()
-    write_some(faults)
+    faults.write_some(50)
     [(before,)] = faults.pipeline.follower.fetch("select frontier_offset from stretto.position")
     [(lsn,)] = faults.pipeline.leader.fetch("select pg_current_wal_insert_lsn()::text")
     slot = "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s"

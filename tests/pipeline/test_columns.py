@@ -12,10 +12,7 @@ TABLES = "create table t (id int primary key, v text, w int); create table other
 
 @pytest.fixture
 def running(pipeline: Pipeline) -> Pipeline:
-    for database in (pipeline.leader, pipeline.follower):
-        database.execute(TABLES)
-    pipeline.begin()
-    pipeline.start()
+    pipeline.run_with(TABLES)
     pipeline.leader.execute("insert into t select i, 'v' || i, i from generate_series(1, 20) i")
     pipeline.settled()
     return pipeline

@@ -18,10 +18,7 @@ alter table keyless replica identity full;
 
 @pytest.fixture
 def running(pipeline: Pipeline) -> Pipeline:
-    for database in (pipeline.leader, pipeline.follower):
-        database.execute(TABLES)
-    pipeline.begin()
-    pipeline.start()
+    pipeline.run_with(TABLES)
     pipeline.leader.execute(
         "insert into events select i, i, i / 100.0, repeat('x', 50) || E'\\t\\\\ \"\\r\\n' || i, now()"
         " from generate_series(1, 1000) i"

@@ -17,10 +17,7 @@ create table other (id int primary key);
 
 @pytest.fixture
 def running(pipeline: Pipeline) -> Pipeline:
-    for database in (pipeline.leader, pipeline.follower):
-        database.execute(TABLES)
-    pipeline.begin()
-    pipeline.start()
+    pipeline.run_with(TABLES)
     return pipeline
 
 
