@@ -101,6 +101,8 @@ class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="re
     offsets: list[PartitionOffset] | None = None
     """In a full frontier: next offset of every partition as of `offsets_lsn`."""
     offsets_lsn: int = 0
+    commit_lsn_before: int | None = None
+    """In a full frontier: of the newest transaction before it. Who has that one needs nothing before this frontier."""
     resume_offsets: list[PartitionOffset] | None = None
     """In the first frontier after a start: records below these that no frontier counted are void."""
     start_offsets: list[PartitionOffset] = []

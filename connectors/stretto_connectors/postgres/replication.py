@@ -80,12 +80,12 @@ class ReplicationConnection:
         return self._conn.server_version
 
     def command(self, text: str) -> list[str]:
-        """Run one replication command and return its first row."""
+        """Run one replication command and return the first row of its answer; empty where it answers with none."""
         return self._row(text.encode())
 
     def _row(self, command: bytes) -> list[str]:
         result = self._conn.exec_(command)
-        if result.status != pq.ExecStatus.TUPLES_OK:
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             raise self._refused(result)
         return [(result.get_value(0, i) or b"").decode() for i in range(result.nfields)]
 

@@ -69,10 +69,12 @@ class SharedSnapshot:
             while len(opened) < sessions:
                 opened.append(_session(dsn, password, application))
             system_id = stream.identify().system_id
-            point, exported = _export(stream, opened[0], waiting)
+            slot = f"stretto_add_{secrets.token_hex(6)}"
+            point, exported = _export(stream, opened[0], slot, waiting)
             for session in opened:
                 session.execute("begin isolation level repeatable read read only")
                 session.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)))
+            stream.command(f'DROP_REPLICATION_SLOT "{slot}"')  # else it goes some time after the connection's end
             row = opened[0].execute("select pg_export_snapshot()").fetchone()
             assert row is not None
             return cls(point, opened, row[0], system_id)
@@ -128,10 +130,11 @@ def _session(dsn: SecretStr, password: SecretStr | None, application: str) -> Co
     return conn
 
 
-def _export(stream: ReplicationConnection, sql_session: Connection, waiting: Callable[[int], None]) -> tuple[int, str]:
+def _export(
+    stream: ReplicationConnection, sql_session: Connection, slot: str, waiting: Callable[[int], None]
+) -> tuple[int, str]:
     """Create the slot in a thread of its own, as it may have to wait for others' transactions."""
     options = "(SNAPSHOT 'export')" if stream.server_version() >= 150000 else "EXPORT_SNAPSHOT"
-    slot = f"stretto_add_{secrets.token_hex(6)}"
     command = f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput {options}'
     answer: list[list[str]] = []
     failure: list[BaseException] = []

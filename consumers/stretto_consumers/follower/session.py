@@ -38,6 +38,7 @@ from stretto_consumers.follower.ahead import Prepared, ReadAhead
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.prepare import Preparer
 from stretto_consumers.follower.progress import Progress
+from stretto_consumers.follower.start_position import position_in_log
 from stretto_consumers.follower.tables import Tables
 from stretto_schemas import names
 from stretto_schemas.errors import UsageError
@@ -107,7 +108,7 @@ class Session:
         self._tables.learn()
         self._applier = Applier(conn)
         self._preparer = Preparer(self._tables.of_topic)
-        reader = LogReader(settings, position, self._careful_until)
+        reader = LogReader(settings, position_in_log(settings, position), self._careful_until)
         self._ahead = ReadAhead(settings, reader, self._connect("catalog"), self._progress)
         self._closers.append(self._ahead.close)
         self._producer = confluent_kafka.Producer(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+import msgspec
+
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.reader import decode, end_offsets, find_frontier, read_range, watermarks
 from stretto_schemas import names
@@ -75,6 +77,33 @@ def start_position(settings: Settings, consistent_point: int, read_at_us: int, w
         offsets=offsets,
         heartbeat_us=read_at_us,
     )
+
+
+def position_in_log(settings: Settings, position: Position) -> Position:
+    """The same position, moved to where the transactions topic begins now when its head was cut beyond it.
+
+    It is moved only when nothing lies between: the first frontier left says that the newest transaction before it is one
+    that the position has. Else it stays as it is, and reading from it finds the gap.
+    """
+    topic = names.transactions_topic(settings.prefix, settings.source.name)
+    low, high = watermarks(settings.kafka, topic)
+    if position.frontier_offset >= low:
+        return position
+    for message in read_range(settings.kafka, topic, 0, low, high):
+        offset = message.offset() or 0
+        first = decode(message.value(), topic, offset)
+        if isinstance(first, Frontier):
+            before = first.commit_lsn_before
+            if first.epoch != position.epoch or before is None or before >= position.end_lsn:
+                return position
+            return msgspec.structs.replace(
+                position,
+                frontier_offset=offset,
+                sequence=first.sequence - 1,
+                offsets={(place.topic, place.partition): place.offset for place in first.offsets or ()},
+                offsets_lsn=first.offsets_lsn,
+            )
+    return position
 
 
 def _check_still_there(settings: Settings, found: tuple[Frontier, int], offsets: Offsets) -> None:

@@ -47,6 +47,7 @@ class Frontiers:
         if self._resume is not None or grown or now - self._full_at >= self._full_every_s:
             frontier.offsets = _listed(self._counted)
             frontier.offsets_lsn = last.end_lsn
+            frontier.commit_lsn_before = last.commit_lsn
             frontier.publication = published
             frontier.resume_offsets, self._resume = self._resume, None
             self._full_at = now
