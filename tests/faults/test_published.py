@@ -1,0 +1,39 @@
+"""What a follower tells the others about itself."""
+
+from __future__ import annotations
+
+from stretto.embedded.processes import wait_until
+from stretto_connectors.kafka.reader import read_range, watermarks
+from stretto_schemas.names import followers_topic
+from stretto_schemas.position import FollowerState, decode_state
+from stretto_schemas.settings import Settings
+from tests.faults.conftest import Faults
+
+
+def published(settings: Settings) -> list[FollowerState]:
+    """All records of `<prefix>.followers`, oldest first."""
+    topic = followers_topic(settings.prefix)
+    low, high = watermarks(settings.kafka, topic)
+    return [decode_state(message.value() or b"") for message in read_range(settings.kafka, topic, 0, low, high)]
+
+
+def test_what_is_visible_is_published_while_it_moves_and_at_the_end(faults: Faults) -> None:
+    settings, follower_db = faults.pipeline.settings, faults.pipeline.follower
+    capture, follower = faults.processes.capture(), faults.processes.follower()
+    faults.write_some(50)
+    faults.settled()
+    [(rows,)] = follower_db.fetch("select rows from stretto.position")
+    assert rows >= 50
+    assert wait_until(lambda: published(settings)[-1].rows >= rows, 20.0), follower.log
+    faults.write_some(50)
+    faults.settled()
+    follower.stop()
+    [(end, transactions, rows)] = follower_db.fetch(
+        "select (end_lsn - '0/0'::pg_lsn)::bigint, transactions, rows from stretto.position"
+    )
+    states = published(settings)
+    newest = states[-1]
+    assert (newest.end_lsn, newest.transactions, newest.rows) == (end, transactions, rows)
+    assert newest.visible_ts_us >= newest.commit_ts_us > 0
+    assert [state.rows for state in states] == sorted(state.rows for state in states)
+    capture.stop()
