@@ -55,10 +55,17 @@ class Accounting:
     def __init__(
         self, position: Position, budget: Budget, ignored: frozenset[str], subscribe: Callable[[Partition, int], None]
     ) -> None:
-        self._position = position
         self._budget = budget
         self._ignored = ignored
         self._subscribe = subscribe
+        self.queues: dict[Partition, PartitionQueue] = {}
+        self.begin(position)
+
+    def begin(self, position: Position) -> None:
+        """Start at this position. What was read before is forgotten, and every partition is subscribed to anew."""
+        for queue in self.queues.values():
+            queue.close()
+        self._position = position
         self._frontiers: deque[tuple[Frontier, int]] = deque()
         self._prepared: Frontier | None = None
         self._starts: dict[Partition, int] = {}
@@ -67,9 +74,9 @@ class Accounting:
         self._expected = position.sequence + 1 if position.sequence >= 0 else -1
         self._counted_whole = False
         """True when the frontier before the first one was counted here from its beginning."""
-        self.queues: dict[Partition, PartitionQueue] = {}
+        self.queues = {}
         self.next_offset: dict[Partition, int] = {
-            place: offset for place, offset in position.offsets.items() if place[0] not in ignored
+            place: offset for place, offset in position.offsets.items() if place[0] not in self._ignored
         }
         self.newest: Frontier | None = None
         """The newest frontier read so far."""

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from stretto_connectors.kafka.client import explain
 from stretto_connectors.kafka.reader import consumer_options, decode, missing_topic
 from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.start_position import position_in_log
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, StrettoError, Unreachable
@@ -36,6 +37,7 @@ class LogReader:
     """Turns the log from a position on into batches. One thread; `close()` from any."""
 
     def __init__(self, settings: Settings, position: Position, careful_until: int = 0) -> None:
+        self._settings = settings
         self._kafka = settings.kafka
         self._careful_until = careful_until
         self._bounds = (settings.follower.batch_rows, settings.follower.batch_bytes)
@@ -100,7 +102,8 @@ class LogReader:
                 error = message.error()
                 if error is not None:
                     place = (None, None)
-                    self._failed(error, message)
+                    if self._failed(error, message):
+                        return
                     continue
             if here[0] == self._topic:
                 self._frontier(message)
@@ -128,23 +131,42 @@ class LogReader:
         if isinstance(record, Frontier):
             self.accounting.add_frontier(record, offset)
 
-    def _failed(self, error: KafkaError, message: confluent_kafka.Message) -> None:
+    def _failed(self, error: KafkaError, message: confluent_kafka.Message) -> bool:
+        """Raise what ends the session. True when reading begins elsewhere: what else was read is not wanted any more."""
         code, topic, partition = error.code(), message.topic() or "", message.partition() or 0
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            self._out_of_range(topic, partition)
-        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+            return self._out_of_range(topic, partition)
+        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
             raise missing_topic(topic)
-        elif error.fatal() or code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._ALL_BROKERS_DOWN):
+        if error.fatal() or code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._ALL_BROKERS_DOWN):
             raise explain(KafkaException(error), self._kafka, f"reading {topic or 'the log'}")
+        return False
 
-    def _out_of_range(self, topic: str, partition: int) -> None:
+    def _out_of_range(self, topic: str, partition: int) -> bool:
         """Retention removes commit markers too, so a head beyond our place is a gap only if counted records are gone."""
+        if topic == self._topic and self._moved():
+            return True
         low, high = self._watermarks(topic, partition)
         wanted = self._from if topic == self._topic else self.accounting.next_offset.get((topic, partition), 0)
         if topic == self._topic or wanted > high:
             raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
         self._consumer.incremental_unassign([TopicPartition(topic, partition)])
         self._new.append(TopicPartition(topic, partition, low))
+        return False
+
+    def _moved(self) -> bool:
+        """Begin where the cut log begins now, if nothing was read yet and nothing that went is lacking."""
+        if self.accounting.newest is not None:
+            return False
+        position = self.accounting.position
+        moved = position_in_log(self._settings, position)
+        if moved is position:
+            return False
+        self._consumer.incremental_unassign(self._consumer.assignment())
+        self._from = moved.frontier_offset
+        self._new = [TopicPartition(self._topic, 0, self._from)]
+        self.accounting.begin(moved)
+        return True
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         """The partition's first offset and the one after its last. Raises Unreachable while nobody leads it."""

@@ -38,10 +38,9 @@ from stretto_consumers.follower.ahead import Prepared, ReadAhead
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.prepare import Preparer
 from stretto_consumers.follower.progress import Progress
-from stretto_consumers.follower.start_position import position_in_log
 from stretto_consumers.follower.tables import Tables
 from stretto_schemas import names
-from stretto_schemas.errors import UsageError
+from stretto_schemas.errors import Fenced, UsageError
 from stretto_schemas.position import FollowerState, encode_state
 from stretto_schemas.settings import Settings
 
@@ -78,13 +77,21 @@ class Session:
         self._published_at = 0.0
         self._unpublished = False
         self._visible_us = 0
+        self._producer: confluent_kafka.Producer | None = None
         self._log: Accounting | None = None
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.reached = self._log.position.end_lsn if self._log is not None else 0
+        if self._producer is not None and not isinstance(error, Fenced):
+            try:
+                if self._unpublished:
+                    self._publish()
+                self._producer.flush(FLUSH_S)
+            except (confluent_kafka.KafkaException, BufferError) as why:
+                log.warning("where this follower stands was not published: %s", why)
         for close in reversed(self._closers):
             close()
 
@@ -113,7 +120,7 @@ class Session:
         self._tables.learn()
         self._applier = Applier(conn)
         self._preparer = Preparer(self._tables.of_topic)
-        reader = LogReader(settings, position_in_log(settings, position), self._careful_until)
+        reader = LogReader(settings, position, self._careful_until)
         self._ahead = ReadAhead(settings, reader, self._connect("catalog"), self._progress)
         self._closers.append(self._ahead.close)
         self._producer = confluent_kafka.Producer(
@@ -142,14 +149,13 @@ class Session:
             if prepared is not None:
                 self._apply(prepared)
             self._publish_when_due()
-        if self._unpublished:
-            self._publish()
-            self._producer.flush(FLUSH_S)
 
     def _apply(self, prepared: Prepared) -> None:
         """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""
         begun = time.monotonic()
         self.batch = batch = prepared.batch
+        if batch.more and self._unpublished:
+            self._publish()  # a large transaction takes long, and what is visible already is not to wait for it
         conn = self._conn
         with conn.transaction():
             mark_transaction(conn, batch.position.end_lsn, batch.position.commit_ts_us)
@@ -186,6 +192,7 @@ class Session:
             failpoint("follower.after_publish")
 
     def _publish(self) -> None:
+        assert self._producer is not None, "made by open()"
         position, follower = self._position, self._settings.follower.name
         state = FollowerState(
             follower=follower,
