@@ -37,3 +37,22 @@ def test_what_is_visible_is_published_while_it_moves_and_at_the_end(faults: Faul
     assert newest.visible_ts_us >= newest.commit_ts_us > 0
     assert [state.rows for state in states] == sorted(state.rows for state in states)
     capture.stop()
+
+
+def test_a_follower_that_halts_has_published_what_it_reached(faults: Faults) -> None:
+    settings, follower_db = faults.pipeline.settings, faults.pipeline.follower
+    follower_db.execute("create index mine on children (note)")
+    capture = faults.processes.capture()
+    faults.write_some(50)
+    faults.pipeline.leader.execute(
+        "insert into children select 7000000, 1, string_agg(md5(i::text), '') from generate_series(1, 500) i"
+    )
+    follower = faults.processes.follower()
+    assert follower.exit_code() == 4, follower.log
+    [(rows,)] = follower_db.fetch("select rows from stretto.position")
+    assert rows >= 50
+    assert published(settings)[-1].rows == rows
+    follower_db.execute("drop index mine")
+    follower = faults.processes.follower()
+    faults.settled()
+    capture.stop()
