@@ -72,7 +72,7 @@ class ReplicationConnection:
 
     def identify(self) -> Identity:
         """Ask IDENTIFY_SYSTEM."""
-        row = self._row(b"IDENTIFY_SYSTEM")
+        row = self._row(b"IDENTIFY_SYSTEM", pq.ExecStatus.TUPLES_OK)
         return Identity(row[0], int(row[1]), parse_lsn(row[2]), row[3])
 
     def server_version(self) -> int:
@@ -81,11 +81,11 @@ class ReplicationConnection:
 
     def command(self, text: str) -> list[str]:
         """Run one replication command and return the first row of its answer; empty where it answers with none."""
-        return self._row(text.encode())
+        return self._row(text.encode(), pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
-    def _row(self, command: bytes) -> list[str]:
+    def _row(self, command: bytes, *good: pq.ExecStatus) -> list[str]:
         result = self._conn.exec_(command)
-        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+        if result.status not in good:
             raise self._refused(result)
         return [(result.get_value(0, i) or b"").decode() for i in range(result.nfields)]
 

@@ -69,8 +69,7 @@ class SharedSnapshot:
             while len(opened) < sessions:
                 opened.append(_session(dsn, password, application))
             system_id = stream.identify().system_id
-            slot = f"stretto_add_{secrets.token_hex(6)}"
-            point, exported = _export(stream, opened[0], slot, waiting)
+            slot, point, exported = _export(stream, opened[0], waiting)
             for session in opened:
                 session.execute("begin isolation level repeatable read read only")
                 session.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)))
@@ -131,10 +130,14 @@ def _session(dsn: SecretStr, password: SecretStr | None, application: str) -> Co
 
 
 def _export(
-    stream: ReplicationConnection, sql_session: Connection, slot: str, waiting: Callable[[int], None]
-) -> tuple[int, str]:
-    """Create the slot in a thread of its own, as it may have to wait for others' transactions."""
+    stream: ReplicationConnection, sql_session: Connection, waiting: Callable[[int], None]
+) -> tuple[str, int, str]:
+    """Create the slot in a thread of its own, as it may have to wait for others' transactions.
+
+    Returns its name, the consistent point and the snapshot's name.
+    """
     options = "(SNAPSHOT 'export')" if stream.server_version() >= 150000 else "EXPORT_SNAPSHOT"
+    slot = f"stretto_add_{secrets.token_hex(6)}"
     command = f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput {options}'
     answer: list[list[str]] = []
     failure: list[BaseException] = []
@@ -161,7 +164,7 @@ def _export(
     if failure:
         raise failure[0]
     _, point, name, _ = answer[0]
-    return parse_lsn(point), name
+    return slot, parse_lsn(point), name
 
 
 def _cancel(sql_session: Connection, slot: str, done: threading.Event) -> None:
