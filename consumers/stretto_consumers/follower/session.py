@@ -41,7 +41,7 @@ from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.tables import Tables
 from stretto_schemas import names
 from stretto_schemas.errors import Fenced, UsageError
-from stretto_schemas.position import FollowerState, encode_state
+from stretto_schemas.position import FollowerState, Position, encode_state
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Session:
         """End of the newest batch that was read, applied or not: what ended the session lies before it."""
         self._closers: list[Callable[[], Any]] = []
         self._published_at = 0.0
-        self._unpublished = False
+        self._published: Position | None = None
         self._visible_us = 0
         self._producer: confluent_kafka.Producer | None = None
         self._log: Accounting | None = None
@@ -154,13 +154,12 @@ class Session:
         """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""
         begun = time.monotonic()
         self.batch = batch = prepared.batch
-        if batch.more and self._unpublished:
-            self._publish()  # a large transaction takes long, and what is visible already is not to wait for it
         conn = self._conn
         with conn.transaction():
             mark_transaction(conn, batch.position.end_lsn, batch.position.commit_ts_us)
             self._write(prepared)
             while batch.more:
+                self._publish_when_due()  # a large transaction takes long; what was visible before it is not to wait
                 part = self._ahead.get(POLL_S)
                 if part is not None:
                     batch = part.batch
@@ -173,7 +172,7 @@ class Session:
             self._ahead.applied()
         self._position = batch.position
         self._visible_us = time.time_ns() // 1000
-        self._unpublished = self.applied_something = True
+        self.applied_something = True
         self._progress.applied(batch, time.monotonic() - begun)
 
     def _write(self, prepared: Prepared) -> None:
@@ -183,6 +182,10 @@ class Session:
                 self._applier.apply(self._tables.of_topic(topic), changes)
             if step.barrier is not None and self._tables.apply_barrier(step.barrier):
                 self._applier.forget()
+
+    @property
+    def _unpublished(self) -> bool:
+        return self._published is not self._position
 
     def _publish_when_due(self) -> None:
         """Step 4."""
@@ -210,4 +213,4 @@ class Session:
         self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
         self._producer.poll(0)
         self._published_at = time.monotonic()
-        self._unpublished = False
+        self._published = position
