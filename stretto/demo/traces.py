@@ -12,6 +12,7 @@ import confluent_kafka
 import psycopg
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from stretto.embedded.processes import wait_until
 from stretto_connectors.kafka.client import explain
 from stretto_connectors.kafka.reader import TIMEOUT_S, consumer_options, decode, find_frontier, read_range, watermarks
 from stretto_schemas import names
@@ -160,10 +161,9 @@ def find_apply(conn: psycopg.Connection[Any]) -> tuple[int, str] | None:
 def fate(conn: psycopg.Connection[Any], backend: int, xid: str) -> str:
     """Wait until the killed process's backend has noticed; say what became of its transaction: aborted, committed,
     or in progress when the backend still lives after `GONE_S`."""
-    deadline = time.monotonic() + GONE_S
-    while conn.execute("select from pg_stat_activity where pid = %s", [backend]).rowcount:
-        if time.monotonic() > deadline:
-            return "in progress"
-        time.sleep(0.02)
+    if not wait_until(
+        lambda: not conn.execute("select from pg_stat_activity where pid = %s", [backend]).rowcount, GONE_S
+    ):
+        return "in progress"
     row = conn.execute("select pg_xact_status(%s::text::xid8)", [xid]).fetchone()
     return str(row[0]) if row else "unknown"

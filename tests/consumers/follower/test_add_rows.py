@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import LiteralString
 
 import pytest
 
+from stretto.embedded.processes import wait_until
 from stretto_connectors.postgres.pgoutput import Begin, Commit, Insert, decode
 from stretto_connectors.postgres.snapshot import SharedSnapshot, SnapshotDisturbed
 from stretto_consumers.follower.add_progress import Silent
@@ -52,10 +52,8 @@ def writing(adding: Adding, *now_and_then: LiteralString) -> Iterator[Callable[[
                 done += 1
 
     def wait(count: int) -> None:
-        wanted, deadline = done + count, time.monotonic() + 30
-        while done < wanted:
-            assert time.monotonic() < deadline, "the writer stands still"
-            time.sleep(0.01)
+        wanted = done + count
+        assert wait_until(lambda: done >= wanted, 30.0), "the writer stands still"
 
     thread = threading.Thread(target=write)
     thread.start()
