@@ -45,7 +45,7 @@ class Pipeline:
         found = find_frontier(kafka, transactions)
         assert found is not None
         first, lsn = found[0], found[0].end_lsn
-        offsets = {(place.topic, place.partition): place.offset for place in first.offsets or ()}
+        offsets = first.next_offsets
         with connect(settings.follower.dsn, application="test") as conn:
             ensure_schema(conn)
             write_new_position(

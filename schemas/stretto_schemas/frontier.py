@@ -112,6 +112,11 @@ class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="re
     publication: Published | None = None
     """In a full frontier: the publication as capture knew it. A later one must have all that is in it."""
 
+    @property
+    def next_offsets(self) -> dict[tuple[str, int], int]:
+        """`offsets` by topic and partition; empty when this is no full frontier."""
+        return {(place.topic, place.partition): place.offset for place in self.offsets or ()}
+
 
 class Open(msgspec.Struct, tag="open", tag_field="record"):
     """Begins every Kafka transaction, before its first row: a transaction whose first part was voided cannot commit."""

@@ -65,6 +65,7 @@ class Accounting:
         """Start at this position. What was read before is forgotten, and every partition is subscribed to anew."""
         for queue in self.queues.values():
             queue.close()
+        self.queues.clear()
         self._position = position
         self._frontiers: deque[tuple[Frontier, int]] = deque()
         self._prepared: Frontier | None = None
@@ -74,7 +75,6 @@ class Accounting:
         self._expected = position.sequence + 1 if position.sequence >= 0 else -1
         self._counted_whole = False
         """True when the frontier before the first one was counted here from its beginning."""
-        self.queues = {}
         self.next_offset: dict[Partition, int] = {
             place: offset for place, offset in position.offsets.items() if place[0] not in self._ignored
         }

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from stretto_connectors.kafka.client import explain
 from stretto_connectors.kafka.reader import consumer_options, decode, missing_topic
 from stretto_consumers.follower.accounting import Accounting, Batch
-from stretto_consumers.follower.start_position import position_in_log
+from stretto_consumers.follower.start_position import position_after_cut
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
 from stretto_schemas.errors import Gap, StrettoError, Unreachable
@@ -144,9 +144,9 @@ class LogReader:
 
     def _out_of_range(self, topic: str, partition: int) -> bool:
         """Retention removes commit markers too, so a head beyond our place is a gap only if counted records are gone."""
-        if topic == self._topic and self._moved():
-            return True
         low, high = self._watermarks(topic, partition)
+        if topic == self._topic and self._moved(low, high):
+            return True
         wanted = self._from if topic == self._topic else self.accounting.next_offset.get((topic, partition), 0)
         if topic == self._topic or wanted > high:
             raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
@@ -154,13 +154,12 @@ class LogReader:
         self._new.append(TopicPartition(topic, partition, low))
         return False
 
-    def _moved(self) -> bool:
+    def _moved(self, low: int, high: int) -> bool:
         """Begin where the cut log begins now, if nothing was read yet and nothing that went is lacking."""
-        if self.accounting.newest is not None:
+        if self.accounting.newest is not None or self._from >= low:
             return False
-        position = self.accounting.position
-        moved = position_in_log(self._settings, position)
-        if moved is position:
+        moved = position_after_cut(self._settings, self.accounting.position, low, high)
+        if moved is None:
             return False
         self._consumer.incremental_unassign(self._consumer.assignment())
         self._from = moved.frontier_offset

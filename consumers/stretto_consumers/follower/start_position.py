@@ -1,4 +1,7 @@
-"""Where in the log a fresh copy goes on: nothing after its snapshot may be missed, what is in it is read and dropped."""
+"""Where in the log a fresh copy goes on: nothing after its snapshot may be missed, what is in it is read and dropped.
+
+And where a follower goes on that was away while the head of the transactions topic was cut.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ def start_position(settings: Settings, consistent_point: int, read_at_us: int, w
             )
         time.sleep(0.5)
     frontier, offset = found
-    offsets = {(place.topic, place.partition): place.offset for place in frontier.offsets or ()}
+    offsets = frontier.next_offsets
     _check_still_there(settings, found, offsets)
     return Position(
         source=settings.source.name,
@@ -79,31 +82,28 @@ def start_position(settings: Settings, consistent_point: int, read_at_us: int, w
     )
 
 
-def position_in_log(settings: Settings, position: Position) -> Position:
-    """The same position, moved to where the transactions topic begins now when its head was cut beyond it.
+def position_after_cut(settings: Settings, position: Position, low: int, high: int) -> Position | None:
+    """The same place in the log as `position`, named by what is left of the transactions topic, whose head was cut beyond it.
 
-    It is moved only when nothing lies between: the first frontier left says that the newest transaction before it is one
-    that the position has. Else it stays as it is, and reading from it finds the gap.
+    `low` and `high`: the topic's first offset and the one after its last. None when transactions that the position has not
+    lie between, or may: the first frontier left must name the newest one before it.
     """
     topic = names.transactions_topic(settings.prefix, settings.source.name)
-    low, high = watermarks(settings.kafka, topic)
-    if position.frontier_offset >= low:
-        return position
     for message in read_range(settings.kafka, topic, 0, low, high):
         offset = message.offset() or 0
         first = decode(message.value(), topic, offset)
         if isinstance(first, Frontier):
             before = first.commit_lsn_before
             if first.epoch != position.epoch or before is None or before >= position.end_lsn:
-                return position
+                return None
             return msgspec.structs.replace(
                 position,
                 frontier_offset=offset,
                 sequence=first.sequence - 1,
-                offsets={(place.topic, place.partition): place.offset for place in first.offsets or ()},
+                offsets=first.next_offsets,
                 offsets_lsn=first.offsets_lsn,
             )
-    return position
+    return None
 
 
 def _check_still_there(settings: Settings, found: tuple[Frontier, int], offsets: Offsets) -> None:
