@@ -43,7 +43,7 @@ class FollowerState(msgspec.Struct):
     commit_ts_us: int
     """Commit time of the newest source transaction visible on the follower, microseconds since 1970."""
     visible_ts_us: int
-    """When the follower's own COMMIT returned, by its process's clock."""
+    """When the follower's own COMMIT returned, by its process's clock; after a restart the database server's, just before."""
     transactions: int
     rows: int
     heartbeat_us: int = 0

@@ -119,8 +119,8 @@ class FollowerSettings(_Section):
     spill_dir: Path | None = Field(
         None, description="Where waiting records go; default: the system's temporary folder."
     )
-    publish_s: Seconds = Field(
-        3.0, description="The position is published to `<prefix>.followers` at least this often."
+    publish_s: float = Field(
+        3.0, ge=0.1, description="The position is published to `<prefix>.followers` at least this often."
     )
     retry_max_s: Seconds = Field(10.0, description="Longest pause before trying an unreachable server again.")
     copy_workers: int = Field(2, ge=1, le=64, description="Tables copied at the same time by `stretto follower add`.")

@@ -99,6 +99,15 @@ def read_position(conn: Connection, source: str) -> Position | None:
     )
 
 
+def visible_since_us(conn: Connection, source: str) -> int:
+    """When the position was last advanced, just before its commit, by the server's clock: microseconds since 1970."""
+    row = conn.execute(
+        "select (extract(epoch from updated_at) * 1000000)::bigint from stretto.position where source = %s", (source,)
+    ).fetchone()
+    assert row is not None, "read_position found the row under the same lock"
+    return int(row[0])
+
+
 def write_new_position(conn: Connection, position: Position, follower: str) -> None:
     """Insert the position of a fresh copy, in the caller's transaction. Raises UsageError when there is one already."""
     done = conn.execute(

@@ -145,8 +145,14 @@ class LogReader:
     def _out_of_range(self, topic: str, partition: int) -> bool:
         """Retention removes commit markers too, so a head beyond our place is a gap only if counted records are gone."""
         low, high = self._watermarks(topic, partition)
-        if topic == self._topic and self._moved(low, high):
-            return True
+        if topic == self._topic and low > self._from:
+            if self.accounting.newest is not None:
+                # Cut while it was read: a session that begins anew asks whether anything that went is lacking.
+                raise Unreachable(
+                    f"the head of {topic} was cut to offset {low} while it was read", fix="the follower begins there"
+                )
+            if self._moved(low, high):
+                return True
         wanted = self._from if topic == self._topic else self.accounting.next_offset.get((topic, partition), 0)
         if topic == self._topic or wanted > high:
             raise self._gap(topic, partition, f"offset {wanted} is not there: the partition has {low} to {high}")
@@ -155,9 +161,7 @@ class LogReader:
         return False
 
     def _moved(self, low: int, high: int) -> bool:
-        """Begin where the cut log begins now, if nothing was read yet and nothing that went is lacking."""
-        if self.accounting.newest is not None or self._from >= low:
-            return False
+        """Begin where the cut log begins now, if nothing that went is lacking."""
         moved = position_after_cut(self._settings, self.accounting.position, low, high)
         if moved is None:
             return False

@@ -31,6 +31,7 @@ from stretto_connectors.postgres.bookkeeping import (
     read_position,
     setup_origin,
     try_lock,
+    visible_since_us,
 )
 from stretto_connectors.postgres.connection import Connection, connect
 from stretto_consumers.follower.accounting import Accounting, Batch
@@ -90,7 +91,7 @@ class Session:
                 if self._unpublished:
                     self._publish()
                 self._producer.flush(FLUSH_S)
-            except (confluent_kafka.KafkaException, BufferError) as why:
+            except confluent_kafka.KafkaException as why:
                 log.warning("where this follower stands was not published: %s", why)
         for close in reversed(self._closers):
             close()
@@ -128,7 +129,7 @@ class Session:
         )
         self._log = reader.accounting
         self._progress.opened(position, reader.accounting)
-        self._visible_us = time.time_ns() // 1000
+        self._visible_us = visible_since_us(conn, source)
         self._publish()
         log.info("applying source %s, term %d", source, position.term)
         return True
@@ -210,7 +211,11 @@ class Session:
             heartbeat_us=position.heartbeat_us,
         )
         topic = names.followers_topic(self._settings.prefix)
-        self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
-        self._producer.poll(0)
         self._published_at = time.monotonic()
-        self._published = position
+        try:
+            self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
+        except BufferError as why:
+            log.warning("where this follower stands waits to be published: %s", why)  # no broker takes it: tried again
+        else:
+            self._published = position
+        self._producer.poll(0)

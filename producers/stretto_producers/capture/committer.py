@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from stretto_connectors.kafka.writer import LogRecord, LogWriter, Partition
 from stretto_producers.capture.batch import Sealed
 
+SETTLING = 0.3
+"""Part of a commit's time that its markers take after the broker has answered, on a machine as busy."""
+SETTLING_MAX_S = 0.01
+
 
 @dataclass(slots=True)
 class Written:
@@ -21,6 +25,12 @@ class Written:
     offsets: dict[Partition, int]
     """Next offset of each partition after it."""
     seconds: float
+    settled_at: float
+    """When the broker has presumably written its markers, in monotonic seconds.
+
+    It answers before that, and a transaction that begins too early is refused (CONCURRENT_TRANSACTIONS): librdkafka then
+    waits 20 ms, longer than a small commit takes.
+    """
 
 
 class Committer:
@@ -90,7 +100,9 @@ class Committer:
                 for (topic, partition), rows in work.records.items():
                     self._writer.produce(topic, partition, rows)
                 offsets = self._writer.commit(self._closing(work))
-                self._result = Written(work, offsets, time.monotonic() - begun)
+                ended = time.monotonic()
+                settled_at = ended + min(SETTLING * (ended - begun), SETTLING_MAX_S)
+                self._result = Written(work, offsets, ended - begun, settled_at)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it, which raises it
                 self._result = error
             os.eventfd_write(self.fd, 1)  # first: `take()` reads it once `_done` is set

@@ -77,6 +77,7 @@ class Session:
         self._origin = ""
         self._closers: list[Any] = []
         self._last_status = 0.0
+        self._settled_at = 0.0
         self._idle_lsn = 0
         self._outside_lsn = 0
         """End of the newest message outside of transactions (a message's LSN is its end): what is counted must not come again."""
@@ -176,7 +177,10 @@ class Session:
                 self._seal(now)
             elif stream.drained:
                 if not committer.busy and self._worth_a_frontier(now):
-                    self._seal(now)
+                    if now >= self._settled_at:
+                        self._seal(now)
+                    else:
+                        stream.wait(self._settled_at - now)
                 elif not messages:
                     stream.wait(IDLE_WAIT_S, committer.fd)
             if now - self._last_status >= capture.status_s:
@@ -255,6 +259,7 @@ class Session:
         if written is None:
             return
         frontier = written.sealed.frontier
+        self._settled_at = written.settled_at
         self._frontiers.committed(written.sealed, written.offsets)
         if frontier is not None:
             failpoint("capture.before_status")

@@ -33,7 +33,7 @@ def trim_point(aged: Iterable[tuple[Frontier, int]], starts: Mapping[Partition, 
     """Offset of the frontier that is to become the first of the topic; None when nothing can go.
 
     `aged`: the full frontiers that are older than the rows' retention, with their offsets, oldest first. The last but one
-    of those whose rows are gone stays: a follower's position may name the frontier just before the last.
+    of those whose rows are gone stays: the position of a follower that runs may name the frontier just before the last.
     """
     past: list[int] = []
     for full, offset in aged:

@@ -1,12 +1,19 @@
-"""Reading the log while the broker is away."""
+"""Reading the log while the broker is away, and while its head is cut."""
 
 from __future__ import annotations
 
+import confluent_kafka
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, but not by name
 
+from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.processes import wait_until
 from stretto_consumers.follower import log
 from stretto_consumers.follower.log import LogReader
 from stretto_schemas.errors import Unreachable
+from stretto_schemas.frontier import Frontier, encode_record
+from stretto_schemas.names import transactions_topic
 from stretto_schemas.position import Position
 from stretto_schemas.settings import load
 
@@ -18,5 +25,32 @@ def test_a_partition_that_nobody_leads_is_waited_for(monkeypatch: pytest.MonkeyP
     try:
         with pytest.raises(Unreachable, match="offsets of partition 3 of t"):
             reader._out_of_range("t", 3)
+    finally:
+        reader.close()
+
+
+def test_a_head_that_is_cut_while_it_is_read_ends_the_session_but_not_the_follower(
+    kafka: EmbeddedKafka, prefix: str
+) -> None:
+    settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix})
+    source, topic = settings.source.name, transactions_topic(prefix, settings.source.name)
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    client.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
+    for sequence in (41, 42):
+        frontier = Frontier(source, 7, "1", 1, commit_lsn=900, end_lsn=910, commit_ts_us=1, sequence=sequence)
+        producer.produce(topic, encode_record(frontier), partition=0)
+    assert producer.flush(20) == 0
+
+    def read() -> bool:
+        reader.poll(0.5)
+        return reader.accounting.newest is not None
+
+    reader = LogReader(settings, Position(source, 7, 500, 5, 500, 0, 40, {}))
+    try:
+        assert wait_until(read, 30.0)
+        client.delete_records([TopicPartition(topic, 0, 2)])[TopicPartition(topic, 0)].result(20)
+        with pytest.raises(Unreachable, match="cut to offset 2 while it was read"):
+            reader._out_of_range(topic, 0)
     finally:
         reader.close()
