@@ -123,8 +123,8 @@ class KeylessNet:
 def copy_text(rows: list[Row], columns: int, at_once: int = CHUNK_ROWS) -> list[bytes]:
     """Rows in the text format of COPY, in chunks. Source: PostgreSQL documentation, COPY, "Text Format".
 
-    Most rows hold nothing to escape: a chunk is printed at once and looked through at once, and printed again value by
-    value when it holds a null, a backslash or a line's end.
+    Most rows hold nothing to escape: a chunk is printed at once and looked through at once, and printed again with its
+    nulls, or value by value when it holds a backslash or a line's end.
     """
     template = "\t".join(["%s"] * columns) + "\n"
     chunks = []
@@ -133,12 +133,13 @@ def copy_text(rows: list[Row], columns: int, at_once: int = CHUNK_ROWS) -> list[
         text = "".join([template % row for row in part])
         if (
             "\\" in text
-            or "None" in text
             or "\r" in text
             or text.count("\n") != len(part)
             or text.count("\t") != len(part) * (columns - 1)
         ):
             text = "".join(["\t".join([copy_cell(cell) for cell in row]) + "\n" for row in part])
+        elif "None" in text:
+            text = "".join([template % tuple(["\\N" if cell is None else cell for cell in row]) for row in part])
         chunks.append(text.encode())
     return chunks
 

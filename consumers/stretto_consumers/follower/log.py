@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stretto_connectors.kafka.client import explain
 from stretto_connectors.kafka.reader import consumer_options, decode, missing_topic
-from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.accounting import Accounting, Batch, Partition
 from stretto_consumers.follower.start_position import position_after_cut
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
@@ -29,6 +29,9 @@ METADATA_S = 10.0
 
 FRONTIERS_AHEAD = 16
 """Frontiers that wait for their rows before reading more of them is put off."""
+
+HOLD_AT, RELEASE_AT = 0.4, 0.2
+"""Parts of `buffer_bytes`: between them nothing changes, for what a partition has fetched is fetched again after a pause."""
 
 GROUP_COMMIT_S = 5.0
 
@@ -52,6 +55,7 @@ class LogReader:
             }
         )
         self._held = False
+        self._paused: set[Partition] = set()
         self._had = -1
         self._waiting_since = time.monotonic()
         self._committed_at = time.monotonic()
@@ -74,6 +78,7 @@ class LogReader:
             return batch
         self._assign()
         self._hold_frontiers()
+        self._hold_rows()
         first = self._consumer.poll(timeout_s)
         if first is None:
             self._look_for_gap()
@@ -125,6 +130,25 @@ class LogReader:
             self._consumer.resume([TopicPartition(self._topic, 0)])
             self._held = False
 
+    def _hold_rows(self) -> None:
+        """Partitions that come ahead of the others would fill the memory and go to disk: they wait in Kafka instead.
+
+        What the first frontier lacks is never held back, so it becomes whole, is taken, and makes room.
+        """
+        used, limit = self.budget.used, self.budget.limit
+        if not self._paused and used <= limit * HOLD_AT:
+            return
+        lacking = set(self.accounting.missing())
+        wanted = self._paused if used <= limit * RELEASE_AT else self._paused & lacking
+        if wanted:
+            self._consumer.resume([TopicPartition(*place) for place in wanted])
+            self._paused -= wanted
+        if used > limit * HOLD_AT:
+            ahead = {place for place, queue in self.accounting.queues.items() if queue} - lacking - self._paused
+            if ahead:
+                self._consumer.pause([TopicPartition(*place) for place in ahead])
+                self._paused |= ahead
+
     def _frontier(self, message: confluent_kafka.Message) -> None:
         offset = message.offset() or 0
         record = decode(message.value(), self._topic, offset)
@@ -166,6 +190,7 @@ class LogReader:
         if moved is None:
             return False
         self._consumer.incremental_unassign(self._consumer.assignment())
+        self._paused.clear()
         self._from = moved.frontier_offset
         self._new = [TopicPartition(self._topic, 0, self._from)]
         self.accounting.begin(moved)

@@ -84,8 +84,10 @@ class PartitionQueue:
         """Note the size of records that came, as part of the newest run where it stays short."""
         runs = self._runs
         if size > RUN_BYTES and len(rows) > 1:
-            half = len(rows) // 2
-            for part in (rows[:half], rows[half:]):
+            parts = size * 5 // (RUN_BYTES * 4) + 1  # a little short of a run each, so that few are cut again
+            step = max(1, len(rows) // parts)
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
                 self._weigh(part, _size(part))
         elif runs and runs[-1][1] + size <= RUN_BYTES:
             runs[-1] = (runs[-1][0] + len(rows), runs[-1][1] + size)

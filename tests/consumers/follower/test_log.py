@@ -12,7 +12,7 @@ from stretto.embedded.processes import wait_until
 from stretto_consumers.follower import log
 from stretto_consumers.follower.log import LogReader
 from stretto_schemas.errors import Unreachable
-from stretto_schemas.frontier import Frontier, encode_record
+from stretto_schemas.frontier import Frontier, Transaction, encode_record
 from stretto_schemas.names import transactions_topic
 from stretto_schemas.position import Position
 from stretto_schemas.settings import load
@@ -25,6 +25,64 @@ def test_a_partition_that_nobody_leads_is_waited_for(monkeypatch: pytest.MonkeyP
     try:
         with pytest.raises(Unreachable, match="offsets of partition 3 of t"):
             reader._out_of_range("t", 3)
+    finally:
+        reader.close()
+
+
+def test_a_partition_that_comes_far_ahead_waits_in_kafka_and_loses_nothing(kafka: EmbeddedKafka, prefix: str) -> None:
+    """The frontiers count rows of two partitions; those of the second come when the first one's have filled the memory."""
+    environment = {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix}
+    settings = load(None, environment | {"STRETTO_FOLLOWER__BUFFER_BYTES": str(16 << 20)})
+    source, topic, rows = settings.source.name, transactions_topic(prefix, settings.source.name), f"{prefix}.rows"
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for made in client.create_topics([NewTopic(topic, 1, 1), NewTopic(rows, 2, 1)]).values():
+        made.result(20)
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap, "queue.buffering.max.messages": 0})
+    for number in range(40):
+        for _ in range(1000):
+            producer.produce(rows, b"x" * 1000, b"key", 0)
+        lsn = 600 + number
+        transaction = Transaction(number, lsn, lsn, 1, [0, 1000, 1, 1])
+        frontier = Frontier(
+            *(source, 7, "1", 1),
+            commit_lsn=lsn,
+            end_lsn=lsn,
+            commit_ts_us=1,
+            sequence=number,
+            partitions=[(rows, 0), (rows, 1)],
+            counts=[1000, 1],
+            transactions=[transaction],
+        )
+        producer.produce(topic, encode_record(frontier), partition=0)
+    assert producer.flush(30) == 0
+
+    taken: list[int] = []
+
+    def take() -> None:
+        batch = reader.poll(0.2)
+        if batch is not None:
+            taken.append(batch.records)
+
+    def held() -> bool:
+        take()
+        return (rows, 0) in reader._paused
+
+    def all_came() -> bool:
+        take()
+        return sum(taken) == 40 * 1001
+
+    reader = LogReader(settings, Position(source, 7, 500, 5, 500, 0, -1, {(rows, 0): 0, (rows, 1): 0}))
+    try:
+        assert wait_until(held, 30.0)
+        for _ in range(5):
+            take()  # what is still on its way to us
+        assert taken == []
+        for _ in range(40):
+            producer.produce(rows, b"y", b"key", 1)
+        assert producer.flush(30) == 0
+        assert wait_until(all_came, 60.0), taken
+        assert reader.budget.spilled == 0
+        assert reader.accounting.position.end_lsn == 639
     finally:
         reader.close()
 
