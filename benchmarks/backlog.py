@@ -136,13 +136,21 @@ def _pgbench(box: Servers, made: Pair, *arguments: str) -> None:
 
 
 def drain_recvlogical(box: Servers, made: Pair, load: Load) -> Measured:
-    """`pg_recvlogical` to /dev/null: from its start to its end."""
+    """`pg_recvlogical` to /dev/null: from the start of its stream to its end."""
     [(end,)] = made.leader("select pg_current_wal_lsn()::text")
     command = [str(box.leader.bin_dir / "pg_recvlogical"), "-d", made.leader_dsn, "--start", "-f", "/dev/null"]
     command += ["--slot", f"{made.name}_recvlogical", "-o", "proto_version=4", "-o", "publication_names=native"]
-    begun = time.monotonic()
-    subprocess.run([*command, "--endpos", end], check=True)
-    return Measured(load.rows, time.monotonic() - begun)
+    active = "select from pg_replication_slots where slot_name = %s and active"
+    with psycopg.connect(made.leader_dsn, autocommit=True) as conn:
+        process = subprocess.Popen([*command, "--endpos", end])
+        while not conn.execute(active, (f"{made.name}_recvlogical",), prepare=True).fetchone():
+            if process.poll() is not None:
+                break
+            time.sleep(0.002)
+        begun = time.monotonic()
+        if process.wait():
+            raise RuntimeError(f"pg_recvlogical ended with {process.returncode}")
+        return Measured(load.rows, time.monotonic() - begun)
 
 
 def drain_capture(made: Pair, load: Load) -> Measured:

@@ -44,11 +44,13 @@ def measure(repeat: int, scale: float) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _figures(made: Pair, rate: int, seconds: float, number: int, both: tuple[Process, Process]) -> dict[str, Any]:
     before = [cpu_seconds(process.pid) for process in both]
-    got = sorted(_stage(made, rate, seconds, number))
+    got, offered = _stage(made, rate, seconds, number)
+    got.sort()
     after = [cpu_seconds(process.pid) for process in both]
     rows = rate * seconds
     return {
         "rate": rate,
+        "offered": offered,
         "p50_ms": statistics.median(got) * 1e3,
         "p99_ms": got[min(len(got) - 1, int(0.99 * len(got)))] * 1e3,
         "max_ms": got[-1] * 1e3,
@@ -59,11 +61,14 @@ def _figures(made: Pair, rate: int, seconds: float, number: int, both: tuple[Pro
     }
 
 
-def _stage(made: Pair, rate: int, seconds: float, number: int) -> list[float]:
-    """Write at a rate for some seconds; return the latency of each probe in seconds."""
-    first = number * 1_000_000
+def _stage(made: Pair, rate: int, seconds: float, number: int) -> tuple[list[float], float]:
+    """Write at a rate for some seconds; return the latency of each probe in seconds, and the rate that was reached."""
+    first, begun = number * 1_000_000, time.monotonic()
+    ended: list[float] = []
     writers = [
-        threading.Thread(target=_write, args=(made.leader_dsn, rate / ROWS / CONNECTIONS, seconds, first + c * 100_000))
+        threading.Thread(
+            target=_write, args=(made.leader_dsn, rate / ROWS / CONNECTIONS, seconds, first + c * 100_000, ended)
+        )
         for c in range(CONNECTIONS)
     ]
     count = int(seconds / PROBE_EVERY_S)
@@ -75,7 +80,7 @@ def _stage(made: Pair, rate: int, seconds: float, number: int) -> list[float]:
         thread.join()
     if len(got) < count:
         raise RuntimeError(f"only {len(got)} of {count} probes arrived")
-    return got
+    return got, rate * seconds / (max(ended) - begun)
 
 
 def _paced(rate: float, count: int, act: Callable[[int], object]) -> None:
@@ -88,7 +93,7 @@ def _paced(rate: float, count: int, act: Callable[[int], object]) -> None:
         act(i)
 
 
-def _write(dsn: str, transactions_per_s: float, seconds: float, first: int) -> None:
+def _write(dsn: str, transactions_per_s: float, seconds: float, first: int, ended: list[float]) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         count = int(transactions_per_s * seconds)
         _paced(
@@ -96,6 +101,7 @@ def _write(dsn: str, transactions_per_s: float, seconds: float, first: int) -> N
             count,
             lambda i: conn.execute("call change_mixed(%s, %s)", (first + i, ROWS), prepare=True),
         )
+    ended.append(time.monotonic())
 
 
 def _probe(dsn: str, count: int, first: int) -> None:

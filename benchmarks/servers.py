@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from stretto.embedded import places
-from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.kafka import LOCAL, EmbeddedKafka
 from stretto.embedded.postgres import EmbeddedPostgres
 from stretto_schemas.settings import Settings, load
 
@@ -41,7 +41,7 @@ def servers() -> Iterator[Servers]:
         places.scratch_dir("stretto-bench-") as folder,
         EmbeddedPostgres(folder / "leader", name="leader", settings=POSTGRES) as leader,
         EmbeddedPostgres(folder / "follower", name="follower", settings=POSTGRES) as follower,
-        EmbeddedKafka(folder / "kafka") as kafka,
+        EmbeddedKafka(folder / "kafka", settings=LOCAL) as kafka,
     ):
         yield Servers(leader, follower, kafka)
 

@@ -114,7 +114,9 @@ class FollowerSettings(_Section):
         description="... or fewer, of about this many bytes; memory holds a few times as much.",
     )
     buffer_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024 * 1024, description="Records waiting for their frontier in memory; more goes to disk."
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Records waiting for their frontier in memory; what comes ahead waits in Kafka, more goes to disk.",
     )
     spill_dir: Path | None = Field(
         None, description="Where waiting records go; default: the system's temporary folder."

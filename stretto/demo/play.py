@@ -159,6 +159,7 @@ class _Director:
             if attempt < TRIES:
                 self._event("note", "no Kafka transaction was open just then: once more")
                 self._pass(0.5 + 0.37 * attempt)
+        self._event("seen", f"not seen in Kafka: no transaction was open at any of {TRIES} kills")
 
     def _kill_capture_once(self) -> traces.LogTraces:
         settings, capture = self._stage.settings, self._stage.capture
@@ -186,6 +187,7 @@ class _Director:
                 if attempt < TRIES:
                     self._event("note", "no transaction was open on the follower just then: once more")
                     self._pass(0.5)
+        self._event("seen", f"not seen on the follower: no transaction was open at any of {TRIES} kills")
 
     def _kill_follower_once(self, conn: psycopg.Connection[Any]) -> str:
         term, follower = self.watch.last.term, self._stage.follower

@@ -21,7 +21,7 @@ from typing import Literal
 from stretto.embedded import ports, processes
 from stretto.embedded.errors import StartFailed
 from stretto.embedded.folder import StackFolder, State
-from stretto.embedded.kafka import EmbeddedKafka
+from stretto.embedded.kafka import LOCAL, EmbeddedKafka
 from stretto.embedded.postgres import EmbeddedPostgres
 from stretto.embedded.processes import ProcessId
 
@@ -69,7 +69,9 @@ class Stack:
             EmbeddedPostgres(root / name, port=self._ports[name], bin_dir=options.postgres_bin, name=name)
             for name in ("leader", "follower")
         )
-        self.kafka = EmbeddedKafka(root / "kafka", port=self._ports["kafka"], heap_mb=options.heap_mb, report=report)
+        self.kafka = EmbeddedKafka(
+            root / "kafka", port=self._ports["kafka"], heap_mb=options.heap_mb, settings=LOCAL, report=report
+        )
 
     @property
     def _servers(self) -> tuple[EmbeddedPostgres | EmbeddedKafka, ...]:

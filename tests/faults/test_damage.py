@@ -26,7 +26,7 @@ from stretto_consumers.follower.bootstrap import add_follower
 from stretto_producers.source.destroy import destroy
 from stretto_producers.source.init import init
 from stretto_schemas.frontier import Frontier
-from stretto_schemas.names import table_topic, transactions_topic
+from stretto_schemas.names import followers_topic, table_topic, transactions_topic
 from stretto_schemas.settings import Settings
 from tests.faults.conftest import Faults
 from tests.faults.load import NAMES
@@ -191,8 +191,28 @@ def test_a_deleted_topic_halts_a_follower_that_needs_its_rows(faults: Faults) ->
     copy_again(faults)
 
 
+def test_without_the_topic_of_positions_a_follower_goes_on(faults: Faults) -> None:
+    """Nobody needs it to apply rows: it is told of, and its topic can be made again."""
+    capture, follower = faults.processes.both()
+    faults.write_some()
+    faults.settled()
+    follower.stop()
+    topic = followers_topic(faults.pipeline.settings.prefix)
+    client = AdminClient({"bootstrap.servers": faults.pipeline.settings.kafka.bootstrap})
+    client.delete_topics([topic], operation_timeout=20)[topic].result(20)
+    assert wait_until(lambda: topic not in client.list_topics(timeout=20).topics, 20.0)
+    follower = faults.processes.follower()
+    faults.write_some()
+    faults.settled()
+    follower.says(f"not published to {topic}")
+    faults.check_equal()
+    follower.stop()
+    capture.stop()
+
+
+@pytest.mark.parametrize("key", [b'{"id":1}', None])
 @pytest.mark.parametrize("value", [b"not json", b'{"op":"c","after":{"id":1}}'])
-def test_a_record_that_is_no_envelope(faults: Faults, value: bytes) -> None:
+def test_a_record_that_is_no_envelope(faults: Faults, value: bytes, key: bytes | None) -> None:
     settings = faults.pipeline.settings
     topic = table_topic(settings.prefix, settings.source.name, "public", "accounts")
     capture, follower = faults.processes.both()
@@ -201,7 +221,7 @@ def test_a_record_that_is_no_envelope(faults: Faults, value: bytes) -> None:
     # Capture runs meanwhile: at its next start such a record would lie in a void.
     producer = confluent_kafka.Producer({"bootstrap.servers": settings.kafka.bootstrap})
     for partition in range(settings.kafka.partitions):
-        producer.produce(topic, value, b'{"id":1}', partition)
+        producer.produce(topic, value, key, partition)
     assert producer.flush(20) == 0
     faults.pipeline.leader.execute("update accounts set balance = balance + 1 where id = 1")
     halted(follower, topic, "is no envelope", "stretto follower add")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from stretto.embedded.processes import wait_until
 from stretto_connectors.kafka.reader import read_range, watermarks
 from stretto_schemas.names import followers_topic
@@ -37,6 +39,36 @@ def test_what_is_visible_is_published_while_it_moves_and_at_the_end(faults: Faul
     assert newest.visible_ts_us >= newest.commit_ts_us > 0
     assert [state.rows for state in states] == sorted(state.rows for state in states)
     capture.stop()
+
+
+def test_it_is_published_ten_times_a_second_at_most(faults: Faults) -> None:
+    settings = faults.pipeline.settings
+    capture, follower = faults.processes.both()
+    for number in range(300):  # a transaction each, so that batches come faster than that
+        faults.pipeline.leader.execute(f"update accounts set balance = balance + {number}")
+    faults.settled()
+    follower.stop()
+    topic = followers_topic(settings.prefix)
+    records = read_range(settings.kafka, topic, 0, *watermarks(settings.kafka, topic))
+    told_ms = [message.timestamp()[1] for message in records][:-1]  # at its end it does not wait
+    assert len(told_ms) > 1
+    assert min(later - earlier for earlier, later in pairwise(told_ms)) >= 95
+    capture.stop()
+
+
+def test_a_follower_that_comes_back_does_not_make_what_is_visible_younger(faults: Faults) -> None:
+    settings, follower_db = faults.pipeline.settings, faults.pipeline.follower
+    capture, follower = faults.processes.both()
+    faults.write_some(50)
+    faults.settled()
+    capture.stop()
+    follower.stop()
+    before = len(published(settings))
+    follower = faults.processes.follower()
+    assert wait_until(lambda: len(published(settings)) > before, 30.0), follower.log
+    [(advanced_us,)] = follower_db.fetch("select (extract(epoch from updated_at) * 1e6)::bigint from stretto.position")
+    assert published(settings)[-1].visible_ts_us == advanced_us
+    follower.stop()
 
 
 def test_a_follower_that_halts_has_published_what_it_reached(faults: Faults) -> None:

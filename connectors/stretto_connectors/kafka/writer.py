@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka
@@ -74,7 +75,7 @@ class LogWriter:
         self._counts: dict[Partition, int] = {}
         try:
             self._producer.begin_transaction()
-            self._opened_at = time.monotonic()
+            self._opened_at = _clock_s()
             for record in first:
                 self._produce(*record)
         except KafkaException as error:
@@ -141,7 +142,7 @@ class LogWriter:
     def _failure(self, error: KafkaException) -> StrettoError:
         cause = error.args[0]
         if cause.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
-            if time.monotonic() - self._opened_at < self._timeout_s:
+            if _clock_s() - self._opened_at < self._timeout_s:
                 return fenced()
             return explain(error, self._kafka, "committing (the transaction had timed out)")
         if cause.code() == KafkaError.UNKNOWN:
@@ -161,8 +162,14 @@ class LogWriter:
         It must be gone at once: an init that nobody waits for any more would be tried on, and fence its successor.
         """
         self._producer.purge()
-        self._producer.poll(0)
+        with suppress(KafkaException):  # a producer that failed for good says so once more
+            self._producer.poll(0)
         del self._producer
+
+
+def _clock_s() -> float:
+    """Seconds that went by, also while this machine was suspended: the broker's time-out does not stop then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def fenced() -> Fenced:

@@ -119,12 +119,13 @@ class Accounting:
         """Bytes of waiting records on disk."""
         return self._budget.spilled
 
-    def missing(self) -> list[Partition]:
-        """Partitions for whose records the first frontier waits."""
+    def missing(self) -> dict[Partition, int]:
+        """How many records of which partitions the first frontier waits for."""
         if not self._frontiers:
-            return []
+            return {}
         need = self._need(self._frontiers[0][0])
-        return [place for place, count in need.items() if len(self.queues[place]) < count]
+        lacking = {place: count - len(self.queues[place]) for place, count in need.items()}
+        return {place: count for place, count in lacking.items() if count > 0}
 
     def next_batch(self, batch_rows: int, batch_bytes: int, careful_until: int = 0) -> Batch | None:
         """The next batch, or None while records of its frontier are still to come. Raises Gap or Divergence.

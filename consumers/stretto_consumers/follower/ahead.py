@@ -67,7 +67,7 @@ class ReadAhead:
         self._caught_up.set()
 
     def close(self) -> None:
-        """End the thread, which may wait to hand something over, and leave the log."""
+        """End the thread, which may wait to hand something over."""
         self._stop.set()
         while self._thread.is_alive():
             self._caught_up.set()  # each time: the thread may only now begin to wait for it
@@ -75,7 +75,6 @@ class ReadAhead:
                 self._ready.get_nowait()
             except queue.Empty:
                 self._thread.join(0.05)
-        self._reader.close()
 
     def _run(self) -> None:
         try:
@@ -92,12 +91,16 @@ class ReadAhead:
         pieces: Iterator[Batch] = parts(batch, self._reader.accounting, *self._bounds)
         if not batch.barriers:
             for piece in pieces:
+                if self._stop.is_set():
+                    return
                 steps = list(self._preparer.steps(piece))
                 piece.rows.clear()  # the memory: what waits to be applied is the steps
                 self._ready.put(Prepared(piece, steps))
             return
         self._caught_up.clear()
         for piece in pieces:
+            if self._stop.is_set():
+                return
             self._ready.put(Prepared(piece, None))
         self._caught_up.wait()
         self._tables.learn()

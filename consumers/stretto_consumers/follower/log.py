@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from stretto_connectors.kafka.client import explain
-from stretto_connectors.kafka.reader import consumer_options, decode, missing_topic
+from stretto_connectors.kafka.client import admin, explain
+from stretto_connectors.kafka.reader import consumer_options, decode, end_offsets, missing_topic, read_range
 from stretto_consumers.follower.accounting import Accounting, Batch, Partition
 from stretto_consumers.follower.start_position import position_after_cut
 from stretto_consumers.follower.waiting import Budget, Waiting
@@ -31,7 +32,7 @@ FRONTIERS_AHEAD = 16
 """Frontiers that wait for their rows before reading more of them is put off."""
 
 HOLD_AT, RELEASE_AT = 0.4, 0.2
-"""Parts of `buffer_bytes`: between them nothing changes, for what a partition has fetched is fetched again after a pause."""
+"""Parts of `buffer_bytes`. Far apart, for what a partition has fetched is fetched again after a pause."""
 
 GROUP_COMMIT_S = 5.0
 
@@ -75,6 +76,7 @@ class LogReader:
         """
         batch = self.accounting.next_batch(*self._bounds, self._careful_until)
         if batch is not None:
+            self._waiting_since = time.monotonic()
             return batch
         self._assign()
         self._hold_frontiers()
@@ -88,6 +90,8 @@ class LogReader:
         batch = self.accounting.next_batch(*self._bounds, self._careful_until)
         if batch is None:
             self._look_for_gap()
+        else:
+            self._waiting_since = time.monotonic()
         return batch
 
     def _assign(self) -> None:
@@ -113,7 +117,8 @@ class LogReader:
             if here[0] == self._topic:
                 self._frontier(message)
                 continue
-            run.append((message.offset(), message.key(), message.value(), message.headers()))  # type: ignore[arg-type]
+            # Ours all have a key; somebody else's may not, and are found out later.
+            run.append((message.offset(), message.key() or b"", message.value(), message.headers()))  # type: ignore[arg-type]
         self._end_run(place, run)
 
     def _end_run(self, place: tuple[str | None, int | None], run: list[Waiting]) -> None:
@@ -135,19 +140,21 @@ class LogReader:
 
         What the first frontier lacks is never held back, so it becomes whole, is taken, and makes room.
         """
-        used, limit = self.budget.used, self.budget.limit
-        if not self._paused and used <= limit * HOLD_AT:
+        waits, limit = self.budget.used + self.budget.spilled, self.budget.limit
+        if not self._paused and waits <= limit * HOLD_AT:
             return
         lacking = set(self.accounting.missing())
-        wanted = self._paused if used <= limit * RELEASE_AT else self._paused & lacking
-        if wanted:
-            self._consumer.resume([TopicPartition(*place) for place in wanted])
-            self._paused -= wanted
-        if used > limit * HOLD_AT:
+        self._resume(self._paused if waits <= limit * RELEASE_AT else self._paused & lacking)
+        if waits > limit * HOLD_AT:
             ahead = {place for place, queue in self.accounting.queues.items() if queue} - lacking - self._paused
             if ahead:
                 self._consumer.pause([TopicPartition(*place) for place in ahead])
                 self._paused |= ahead
+
+    def _resume(self, places: set[Partition]) -> None:
+        if places:
+            self._consumer.resume([TopicPartition(*place) for place in places])
+            self._paused -= places
 
     def _frontier(self, message: confluent_kafka.Message) -> None:
         offset = message.offset() or 0
@@ -190,7 +197,7 @@ class LogReader:
         if moved is None:
             return False
         self._consumer.incremental_unassign(self._consumer.assignment())
-        self._paused.clear()
+        self._paused.clear()  # what is assigned anew is read
         self._from = moved.frontier_offset
         self._new = [TopicPartition(self._topic, 0, self._from)]
         self.accounting.begin(moved)
@@ -227,12 +234,23 @@ class LogReader:
                 raise missing_topic(topic)
             low, high = self._watermarks(topic, partition)
             wanted = self.accounting.next_offset.get((topic, partition), 0)
-            if low > wanted or high < wanted:
+            if high < wanted or (low > wanted and self._too_few((topic, partition), low, lacking[topic, partition])):
                 raise self._gap(
                     topic,
                     partition,
                     f"records that a frontier counts are gone: next is {wanted}, the partition has {low} to {high}",
                 )
+
+    def _too_few(self, place: Partition, low: int, count: int) -> bool:
+        """True when the partition has fewer than `count` records that we have not read, committed or not.
+
+        That it begins behind our place does not say so: of a table at rest retention takes the markers of commits as well.
+        """
+        [reached] = self._consumer.position([TopicPartition(*place)])
+        start = max(low, reached.offset)  # a place that was never read from is below 0
+        end = end_offsets(admin(self._kafka), self._kafka, [place])[place]
+        there = read_range(self._kafka, *place, start, end, uncommitted=True)
+        return len(list(islice(there, count))) < count
 
     def _gap(self, topic: str, partition: int, what: str) -> StrettoError:
         return Gap(

@@ -17,6 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka
@@ -77,6 +78,7 @@ class Session:
         self._closers: list[Callable[[], Any]] = []
         self._published_at = 0.0
         self._published: Position | None = None
+        self._publish_again_s = PUBLISHED_AT_MOST_EVERY_S
         self._visible_us = 0
         self._producer: confluent_kafka.Producer | None = None
         self._log: Accounting | None = None
@@ -87,12 +89,10 @@ class Session:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.reached = self._log.position.end_lsn if self._log is not None else 0
         if self._producer is not None and not isinstance(error, Fenced):
-            try:
-                if self._unpublished:
-                    self._publish()
+            if self._unpublished:
+                self._publish()
+            with suppress(confluent_kafka.KafkaException):  # an error that was told of before
                 self._producer.flush(FLUSH_S)
-            except confluent_kafka.KafkaException as why:
-                log.warning("where this follower stands was not published: %s", why)
         for close in reversed(self._closers):
             close()
 
@@ -121,8 +121,10 @@ class Session:
         self._tables.learn()
         self._applier = Applier(conn)
         self._preparer = Preparer(self._tables.of_topic)
+        catalog = self._connect("catalog")
         reader = LogReader(settings, position, self._careful_until)
-        self._ahead = ReadAhead(settings, reader, self._connect("catalog"), self._progress)
+        self._closers.append(reader.close)
+        self._ahead = ReadAhead(settings, reader, catalog, self._progress)
         self._closers.append(self._ahead.close)
         self._producer = confluent_kafka.Producer(
             {**client_options(settings.kafka, "stretto-position"), "enable.idempotence": True, "linger.ms": 0}
@@ -190,7 +192,7 @@ class Session:
 
     def _publish_when_due(self) -> None:
         """Step 4."""
-        every_s = PUBLISHED_AT_MOST_EVERY_S if self._unpublished else self._settings.follower.publish_s
+        every_s = self._publish_again_s if self._unpublished else self._settings.follower.publish_s
         if time.monotonic() - self._published_at >= every_s:
             self._publish()
             failpoint("follower.after_publish")
@@ -214,8 +216,10 @@ class Session:
         self._published_at = time.monotonic()
         try:
             self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
-        except BufferError as why:
-            log.warning("where this follower stands waits to be published: %s", why)  # no broker takes it: tried again
+            self._producer.poll(0)
+        except (confluent_kafka.KafkaException, BufferError) as why:
+            log.warning("where this follower stands is not published to %s: %s", topic, why)
+            self._publish_again_s = self._settings.follower.publish_s
         else:
             self._published = position
-        self._producer.poll(0)
+            self._publish_again_s = PUBLISHED_AT_MOST_EVERY_S

@@ -107,7 +107,7 @@ def position_after_cut(settings: Settings, position: Position, low: int, high: i
 
 
 def _check_still_there(settings: Settings, found: tuple[Frontier, int], offsets: Offsets) -> None:
-    """Raise Gap when retention took rows that were counted after the frontier.
+    """Raise Gap when retention took rows that the frontier or a later one counts.
 
     That a partition begins behind its offset does not say so: retention takes the markers of commits too, and of a table
     at rest nothing but them lies behind its last row.
@@ -119,7 +119,7 @@ def _check_still_there(settings: Settings, found: tuple[Frontier, int], offsets:
         return
     topic = names.transactions_topic(settings.prefix, settings.source.name)
     counted: set[tuple[str, int]] = set()
-    for message in read_range(settings.kafka, topic, 0, offset + 1, watermarks(settings.kafka, topic)[1]):
+    for message in read_range(settings.kafka, topic, 0, offset, watermarks(settings.kafka, topic)[1]):
         record = decode(message.value(), topic, message.offset() or 0)
         if isinstance(record, Frontier):
             counted.update(place for place, count in zip(record.partitions, record.counts, strict=True) if count)

@@ -48,7 +48,17 @@ class Budget:
 class PartitionQueue:
     """First in, first out. Once something of a partition is on disk, all that follows goes there until it was read."""
 
-    __slots__ = ("_budget", "_bytes", "_file", "_file_left", "_file_read", "_rows", "_runs", "skip_below")
+    __slots__ = (
+        "_budget",
+        "_bytes",
+        "_file",
+        "_file_bytes",
+        "_file_left",
+        "_file_read",
+        "_rows",
+        "_runs",
+        "skip_below",
+    )
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -60,6 +70,8 @@ class PartitionQueue:
         self._file: IO[bytes] | None = None
         self._file_left = 0
         self._file_read = 0
+        self._file_bytes = 0
+        """What of it was not read yet."""
         self.skip_below = 0
         """Records below this offset are void."""
 
@@ -132,7 +144,7 @@ class PartitionQueue:
             for row in rows:
                 packed = _encode(row)
                 self._file.write(_LENGTH.pack(len(packed)) + packed)
-                self._budget.spilled += len(packed) + 4
+                self._note_on_disk(len(packed) + 4)
             self._file.flush()
         except OSError as error:
             raise self._no_disk(error) from None
@@ -185,12 +197,12 @@ class PartitionQueue:
             if _decode(file.read(length))[0] >= below:
                 break
             self._file_read += length + 4
-            self._budget.spilled -= length + 4
+            self._note_on_disk(-length - 4)
             skipped += 1
         self._file_left -= skipped
         self._lighten(skipped)
         if self._file_left == 0:
-            self.close()
+            self._close_file()
         else:
             file.seek(end)
 
@@ -204,19 +216,31 @@ class PartitionQueue:
         for _ in range(count):
             (length,) = _LENGTH.unpack(file.read(4))
             rows.append(_decode(file.read(length)))
-            self._budget.spilled -= length + 4
+            self._note_on_disk(-length - 4)
         self._file_read = file.tell()
         self._file_left -= count
         if self._file_left == 0:
-            self.close()
+            self._close_file()
         else:
             file.seek(end)
         return rows
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Drop what waits; give memory and disk space back."""
+        self._budget.used -= self._bytes
+        self._bytes, self._rows = 0, []
+        self._runs.clear()
+        if self._file is not None:
+            self._note_on_disk(-self._file_bytes)
+            self._close_file()
+
+    def _note_on_disk(self, size: int) -> None:
+        self._file_bytes += size
+        self._budget.spilled += size
+
+    def _close_file(self) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):  # what a full disk did not take is written again when it is closed
                 self._file.close()
             self._file = None
-            self._file_read = 0
+            self._file_read = self._file_left = 0

@@ -13,7 +13,7 @@ from stretto_connectors.kafka.writer import LogRecord, LogWriter, Partition
 from stretto_producers.capture.batch import Sealed
 
 SETTLING = 0.3
-"""Part of a commit's time that its markers take after the broker has answered, on a machine as busy."""
+"""Part of a commit's time that the broker then takes for its markers; both grow with how busy it is."""
 SETTLING_MAX_S = 0.01
 
 
@@ -26,10 +26,10 @@ class Written:
     """Next offset of each partition after it."""
     seconds: float
     settled_at: float
-    """When the broker has presumably written its markers, in monotonic seconds.
+    """When the broker has presumably written the commit's markers, in monotonic seconds.
 
-    It answers before that, and a transaction that begins too early is refused (CONCURRENT_TRANSACTIONS): librdkafka then
-    waits 20 ms, longer than a small commit takes.
+    It answers before that, and refuses a transaction that begins too early (CONCURRENT_TRANSACTIONS). librdkafka then waits
+    20 ms, longer than a small commit takes; so what comes right after a commit is better held back until now.
     """
 
 

@@ -195,7 +195,7 @@ class Session:
         self._send_status()
 
     def _worth_a_frontier(self, now: float) -> bool:
-        """Idle and something to say: nothing waits when nothing follows."""
+        """Idle and something to say: nothing waits for more to come."""
         if self._transaction is not None:
             return False
         if self._batch.complete:

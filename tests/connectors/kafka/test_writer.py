@@ -14,7 +14,7 @@ from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import await_leaders
 from stretto_connectors.kafka.topics import ensure_topics
 from stretto_connectors.kafka.writer import LogWriter
-from stretto_schemas.errors import Unreachable
+from stretto_schemas.errors import Fenced, Unreachable
 from stretto_schemas.settings import load
 
 
@@ -71,3 +71,18 @@ def test_a_record_of_which_nobody_says_where_it_lies_is_not_taken_to_lie_at_the_
         with pytest.raises(Unreachable, match="did not say where they lie"):
             writer.commit([])
     writer.close()
+
+
+def test_a_writer_that_was_fenced_is_closed_without_another_error(kafka: EmbeddedKafka, prefix: str) -> None:
+    settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap}).kafka
+    client = admin(settings)
+    await_leaders(client, settings, ensure_topics(client, settings, [prefix], partitions=1, config={}))
+    old, new = (LogWriter(settings, prefix, 10.0) for _ in range(2))
+    old.init()
+    old.begin([])
+    old.produce(prefix, 0, [(b"1", b"1")])
+    new.init()
+    with pytest.raises(Fenced):
+        old.commit([])
+    old.close()
+    new.close()

@@ -12,7 +12,7 @@ from stretto.embedded.processes import wait_until
 from stretto_consumers.follower import log
 from stretto_consumers.follower.log import LogReader
 from stretto_schemas.errors import Unreachable
-from stretto_schemas.frontier import Frontier, Transaction, encode_record
+from stretto_schemas.frontier import Frontier, Open, PartitionOffset, Transaction, encode_record
 from stretto_schemas.names import transactions_topic
 from stretto_schemas.position import Position
 from stretto_schemas.settings import load
@@ -77,19 +77,56 @@ def test_a_partition_that_comes_far_ahead_waits_in_kafka_and_loses_nothing(kafka
         for _ in range(5):
             take()  # what is still on its way to us
         assert taken == []
+        waiting = len(reader.accounting.queues[rows, 0])
+        assert 0 < waiting < 20_000
+        assert reader.budget.spilled == 0
         for _ in range(40):
             producer.produce(rows, b"y", b"key", 1)
         assert producer.flush(30) == 0
         assert wait_until(all_came, 60.0), taken
-        assert reader.budget.spilled == 0
         assert reader.accounting.position.end_lsn == 639
     finally:
         reader.close()
 
 
-def test_a_head_that_is_cut_while_it_is_read_ends_the_session_but_not_the_follower(
-    kafka: EmbeddedKafka, prefix: str
-) -> None:
+def test_a_partition_that_was_held_back_is_read_again_behind_a_cut_head(kafka: EmbeddedKafka, prefix: str) -> None:
+    settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix})
+    source, topic, rows = settings.source.name, transactions_topic(prefix, settings.source.name), f"{prefix}.rows"
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for made in client.create_topics([NewTopic(topic, 1, 1), NewTopic(rows, 1, 1)]).values():
+        made.result(20)
+    frontier = Frontier(
+        *(source, 7, "1", 1),
+        commit_lsn=900,
+        end_lsn=910,
+        commit_ts_us=1,
+        sequence=41,
+        partitions=[(rows, 0)],
+        counts=[3],
+        transactions=[Transaction(1, 900, 910, 1, [0, 3])],
+        offsets=[PartitionOffset(rows, 0, 0)],
+        offsets_lsn=400,
+        commit_lsn_before=400,
+    )
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
+    for value in (encode_record(Open(source, 7)), encode_record(frontier)):
+        producer.produce(topic, value, partition=0)
+    for _ in range(3):
+        producer.produce(rows, b"x", b"key", 0)
+    assert producer.flush(20) == 0
+    client.delete_records([TopicPartition(topic, 0, 1)])[TopicPartition(topic, 0)].result(20)
+    reader = LogReader(settings, Position(source, 7, 500, 5, 500, 0, 12, {(rows, 0): 0}))
+    try:
+        reader._assign()
+        reader._consumer.pause([TopicPartition(rows, 0)])
+        reader._paused.add((rows, 0))
+        assert wait_until(lambda: reader.poll(0.2) is not None, 30.0)
+        assert reader.accounting.position.end_lsn == 910
+    finally:
+        reader.close()
+
+
+def test_a_head_that_is_cut_while_it_is_read_is_no_gap_yet(kafka: EmbeddedKafka, prefix: str) -> None:
     settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix})
     source, topic = settings.source.name, transactions_topic(prefix, settings.source.name)
     client = AdminClient({"bootstrap.servers": kafka.bootstrap})

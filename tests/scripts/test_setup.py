@@ -1,0 +1,113 @@
+"""scripts/setup, which all other scripts run first: in a checkout of its own, without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NO_NETWORK = {
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_INDEX_URL": "http://127.0.0.1:1/simple",
+    "PIP_EXTRA_INDEX_URL": "",
+    "http_proxy": "http://127.0.0.1:1",
+    "https_proxy": "http://127.0.0.1:1",
+    "no_proxy": "",
+}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What git has, without any environment."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], check=True, capture_output=True, text=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        target = tmp_path / "checkout" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    return tmp_path / "checkout"
+
+
+def wheels() -> Path:
+    """The cache that the environment these tests run in was made from."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("STRETTO_CACHE_DIR") or f"{home}/stretto") / "wheels"
+
+
+def set_up(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it without a network."""
+    return subprocess.run(
+        [str(checkout / "scripts" / "setup")],
+        env={**os.environ, **NO_NETWORK, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_second_checkout_needs_no_network_and_a_second_run_does_nothing(checkout: Path) -> None:
+    if not wheels().is_dir():
+        pytest.skip(f"these tests were not set up by scripts/setup: no {wheels()}")
+    first = set_up(checkout)
+    assert (first.returncode, first.stdout) == (0, f"{checkout}/.venv\n"), first.stderr
+    assert first.stderr.startswith("Setting up ")
+    version = subprocess.run(
+        [checkout / ".venv" / "bin" / "stretto", "--version"], check=True, capture_output=True, text=True
+    )
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", version.stdout)
+    again = set_up(checkout)
+    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
+
+
+def test_without_network_and_cache_it_says_what_is_missing_and_where(checkout: Path, tmp_path: Path) -> None:
+    failed = set_up(checkout, STRETTO_CACHE_DIR=str(tmp_path / "cache"))
+    assert failed.returncode == 3
+    assert failed.stdout == ""
+    assert "error: no network, and not all packages are cached" in failed.stderr
+    assert f"{tmp_path}/cache/wheels" in failed.stderr
+    assert "fix: " in failed.stderr
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A package index on this machine: its address and its folder."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+        thread.join()
+
+
+def test_a_package_that_is_not_the_pinned_one_is_not_installed(
+    checkout: Path, tmp_path: Path, index: tuple[str, Path]
+) -> None:
+    if not wheels().is_dir():
+        pytest.skip(f"these tests were not set up by scripts/setup: no {wheels()}")
+    cache = tmp_path / "cache" / "wheels"
+    cache.mkdir(parents=True)
+    for wheel in wheels().iterdir():
+        (cache / wheel.name).symlink_to(wheel)
+    [wheel] = cache.glob("msgspec-*.whl")
+    wheel.unlink()
+    address, folder = index
+    (folder / "msgspec").mkdir()
+    (folder / "msgspec" / wheel.name).write_bytes(b"something else")
+    (folder / "msgspec" / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    failed = set_up(checkout, STRETTO_CACHE_DIR=str(tmp_path / "cache"), PIP_INDEX_URL=address, http_proxy="")
+    assert failed.returncode == 3
+    assert "a package is not the one that requirements.lock names" in failed.stderr
+    assert not (checkout / ".venv" / "bin" / "stretto").exists()
