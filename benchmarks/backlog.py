@@ -143,9 +143,9 @@ def drain_recvlogical(box: Servers, made: Pair, load: Load) -> Measured:
     active = "select from pg_replication_slots where slot_name = %s and active"
     with psycopg.connect(made.leader_dsn, autocommit=True) as conn:
         process = subprocess.Popen([*command, "--endpos", end])
-        while not conn.execute(active, (f"{made.name}_recvlogical",), prepare=True).fetchone():
+        while conn.execute(active, (f"{made.name}_recvlogical",), prepare=True).fetchone() is None:
             if process.poll() is not None:
-                break
+                raise RuntimeError("pg_recvlogical ended before its slot was seen active")
             time.sleep(0.002)
         begun = time.monotonic()
         if process.wait():
