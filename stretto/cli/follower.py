@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stretto.cli.context import Config, load_settings
+from stretto.cli.context import Config, load_settings, say
+from stretto_schemas.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -28,14 +29,22 @@ def add_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Drop what an earlier copy made, and only that, and copy again.")
     ] = False,
+    if_absent: Annotated[
+        bool, typer.Option("--if-absent", help="Do nothing when the follower already follows this source.")
+    ] = False,
     pg_bin: Annotated[
         Path | None, typer.Option("--pg-bin", metavar="DIR", help="Folder of pg_dump, pg_restore and psql.")
     ] = None,
 ) -> None:
     """Copy schema and rows of the source into the follower, while writes go on, and note where the log goes on."""
     from stretto.progress import show_progress
-    from stretto_consumers.follower.bootstrap import add_follower
+    from stretto_consumers.follower.bootstrap import add_follower, follows
 
     settings = load_settings(ctx, config)
+    if replace and if_absent:
+        raise UsageError("--replace and --if-absent exclude each other", fix="give one of them")
+    if if_absent and follows(settings):
+        say(f"the follower already follows source {settings.source.name}")
+        return
     with show_progress() as progress:
         add_follower(settings, progress=progress, replace=replace, pg_bin=pg_bin)

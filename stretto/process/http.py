@@ -1,4 +1,4 @@
-"""Health, status and metrics of one process over HTTP: /livez, /readyz, /status, /metrics. Nothing here changes anything."""
+"""Health, status and metrics of one process over HTTP: /livez, /readyz, /status, /metrics, a page at /. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import TracebackType
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from stretto.process.page import render
 from stretto.process.service import Service
 from stretto_schemas.errors import SettingsError
 
@@ -89,7 +90,8 @@ class HealthServer:
         self._server.server_close()
 
     def _index(self, _: str) -> Answer:
-        return HTTPStatus.OK, TEXT, f"stretto {self._service.name}: /livez /readyz /status /metrics\n".encode()
+        page = render(self._service.name, self._service.status(), self._service.ready())
+        return HTTPStatus.OK, "text/html; charset=utf-8", page.encode()
 
     def _live(self, _: str) -> Answer:
         return HTTPStatus.OK, TEXT, b"ok\n"

@@ -27,7 +27,7 @@ from psycopg import sql
 
 from stretto_connectors.failpoints import failpoint
 from stretto_connectors.postgres import connection, dump, made
-from stretto_connectors.postgres.bookkeeping import ensure_schema, write_new_position
+from stretto_connectors.postgres.bookkeeping import ensure_schema, read_position, write_new_position
 from stretto_connectors.postgres.copy import CHUNK_BYTES, Piece, cut
 from stretto_connectors.postgres.published import Stored, publication_exists, stored_tables
 from stretto_connectors.postgres.sequences import copy_sequences
@@ -71,6 +71,13 @@ def add_follower(
             adding.finish()
     except psycopg.Error as error:
         raise _explain(error) from None
+
+
+def follows(settings: Settings) -> bool:
+    """True when the follower's database has a position for the source: it was copied, whole. Raises as `add_follower`."""
+    follower = settings.follower
+    with connection.connect(follower.dsn, follower.password, application="stretto-add") as conn:
+        return read_position(conn, settings.source.name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,6 +298,19 @@ def test_destroy_leaves_topics_of_others_alone(
     assert other in topics(settings)
 
 
+def test_a_follower_that_is_there_already_is_left_alone_when_asked(
+    cli: Cli, leader_db: Database, follower_db: Database
+) -> None:
+    leader_db.execute("create table item(id int primary key); insert into item values (1)")
+    cli.good("init")
+    cli.good("follower", "add", "--if-absent")
+    assert follower_db.fetch("select * from item") == [(1,)]
+    assert cli.good("follower", "add", "--if-absent") == "the follower already follows source leader\n"
+    both = cli("follower", "add", "--if-absent", "--replace")
+    assert both.returncode == 2
+    assert "--replace and --if-absent exclude each other" in both.stderr
+
+
 def test_destroy_takes_the_follower_off_only_when_asked(cli: Cli, follower_db: Database) -> None:
     cli.good("init")
     cli.good("follower", "add")

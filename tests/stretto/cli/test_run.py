@@ -25,6 +25,9 @@ def test_capture_serves_health_and_ends_cleanly_on_sigterm(cli: Cli, leader_db: 
         assert capture.get("/livez")[0] == 200
         assert '"process": "capture"' in capture.get("/status")[2]
         assert capture.get("/nothing")[0] == 404
+        _, html, page = capture.get("/")
+        assert html.startswith("text/html")
+        assert "<strong>ready</strong>: last frontier" in page
         _, plain, text = capture.get("/metrics")
         _, open_metrics, _ = capture.get("/metrics", "application/openmetrics-text; version=1.0.0")
         assert plain.startswith("text/plain")
