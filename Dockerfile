@@ -9,13 +9,12 @@ RUN sh /collect-client /client
 
 FROM python:${PYTHON}-slim AS build
 WORKDIR /src
-COPY requirements.lock pyproject.toml LICENSE README.md ./
-COPY deploy/image/dependencies.py deploy/image/
-# As constraints the lock's versions and hashes hold for exactly what is installed: what it needs to run, nothing more.
+# Parts of requirements.lock: versions and hashes of what it needs to run, and of what builds it.
+COPY deploy/image/run.lock deploy/image/build.lock ./
 RUN python -m venv /build && python -m venv --without-pip /opt/stretto \
- && /build/bin/pip install --no-cache-dir --only-binary :all: -c requirements.lock hatchling \
- && /build/bin/python deploy/image/dependencies.py > /build/needs \
- && /build/bin/pip --python /opt/stretto/bin/python install --no-cache-dir --only-binary :all: -c requirements.lock -r /build/needs
+ && /build/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r build.lock \
+ && /build/bin/pip --python /opt/stretto/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r run.lock
+COPY pyproject.toml LICENSE README.md ./
 COPY schemas schemas
 COPY connectors connectors
 COPY producers producers

@@ -1,0 +1,105 @@
+"""`docker compose` on the project's own file, as a user types it, under a name and on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import uuid
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+ROOT = Path(__file__).parents[2]
+UP_S = 420
+"""An image that is not built yet is built first."""
+
+
+def free_ports(count: int) -> range:
+    """Neighbouring ports that nobody listens on just now."""
+    for _ in range(100):
+        with ExitStack() as held, suppress(OSError, OverflowError):
+            one = held.enter_context(socket.socket())
+            one.bind(("127.0.0.1", 0))
+            first = one.getsockname()[1]
+            for port in range(first + 1, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return range(first, first + count)
+    raise AssertionError(f"no {count} neighbouring ports are free")
+
+
+class Composed:
+    """One project of Compose."""
+
+    def __init__(self, **environment: str) -> None:
+        leader, follower, kafka, capture, prometheus, process, *others = free_ports(8)
+        self.name = f"stretto-test-{uuid.uuid4().hex[:8]}"
+        self.leader_port, self.follower_port = leader, follower
+        self.capture_port, self.prometheus_port = capture, prometheus
+        self._environment = {
+            **os.environ,
+            "STRETTO_LEADER_PORT": str(leader),
+            "STRETTO_FOLLOWER_DB_PORT": str(follower),
+            "STRETTO_KAFKA_PORT": str(kafka),
+            "STRETTO_CAPTURE_PORT": str(capture),
+            "STRETTO_FOLLOWER_PORTS": f"{process}-{others[-1]}",
+            "STRETTO_PROMETHEUS_PORT": str(prometheus),
+            **environment,
+        }
+
+    def run(self, *arguments: str, timeout: float = UP_S, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `docker compose ...` to its end; a failure fails the test with what every container said."""
+        done = subprocess.run(
+            ["docker", "compose", "-p", self.name, *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode:
+            logs = self.run("logs", "--no-color", "--tail", "40", check=False).stdout
+            raise AssertionError(f"docker compose {' '.join(arguments)}: {done.stderr}{done.stdout}\n{logs}")
+        return done
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        """What `docker compose ps` says of each container that runs, by its name without the project's."""
+        lines = self.run("ps", "--format", "json").stdout.splitlines()
+        return {str(each["Name"]).removeprefix(f"{self.name}-"): each for each in map(json.loads, lines)}
+
+    def log(self, service: str) -> str:
+        """All that a service's containers printed."""
+        done = self.run("logs", "--no-color", "--no-log-prefix", service)
+        return done.stdout + done.stderr
+
+    def healthy(self, *names: str) -> bool:
+        """Whether all of these containers run and are healthy."""
+        found = self.services()
+        return all(name in found and found[name]["Health"] == "healthy" for name in names)
+
+    def _connect(self, port: int, secret: str) -> psycopg.Connection[tuple[Any, ...]]:
+        password = (ROOT / "deploy" / "compose" / "secrets" / secret).read_text().strip()
+        return psycopg.connect(
+            host="127.0.0.1", port=port, dbname="shop", user="postgres", password=password, autocommit=True
+        )
+
+    def leader(self, query: str) -> list[tuple[Any, ...]]:
+        """Run a query on the leader."""
+        return self._fetch(self.leader_port, "leader_password", query)
+
+    def follower(self, query: str) -> list[tuple[Any, ...]]:
+        """Run a query on the follower."""
+        return self._fetch(self.follower_port, "follower_password", query)
+
+    def _fetch(self, port: int, secret: str, query: str) -> list[tuple[Any, ...]]:
+        with self._connect(port, secret) as conn:
+            cursor = conn.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def down(self) -> None:
+        """Stop and remove everything, volumes too."""
+        self.run("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "20", check=False)
