@@ -43,9 +43,11 @@ def closure(wanted: Iterable[str]) -> set[str]:
         if place in done:
             continue
         done.add(place)
-        for each in map(Requirement, requires(requirement.name) or ()):
-            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in (extras or {""})):
-                waiting.append(each)
+        waiting += [
+            each
+            for each in map(Requirement, requires(requirement.name) or ())
+            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in (extras or {""}))
+        ]
     return {name for name, _ in done}
 
 

@@ -22,6 +22,7 @@ ENV_PREFIX = "STRETTO_"
 
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Address = Annotated[str, Field(pattern=r"^$|^[^\s:]+:\d{1,5}$|^\[[^\s\]]+\]:\d{1,5}$")]
 
 
 class _Section(BaseModel):
@@ -141,6 +142,10 @@ class HttpSettings(_Section):
         9188, description="Port of capture's /metrics, /livez, /readyz, /status; 0: any free one."
     )
     follower_port: Port = Field(9189, description="Port of the follower process; 0: any free one.")
+    capture_address: Address = Field(
+        "", description="Where `stretto status` asks capture, `host:port`; empty: here, by `host` and port."
+    )
+    follower_address: Address = Field("", description="The same for the follower process.")
     ready_stale_s: Seconds = Field(
         60.0,
         description="/readyz fails when no frontier was committed or applied for this long; heartbeats cause some at rest too.",

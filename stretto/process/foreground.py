@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +27,28 @@ SAME_REQUEST_S = 1.0
 """A signal to a process group often comes twice, straight and passed on by a supervisor: that asks once."""
 
 
+SAME_LINE_S = 30.0
+"""While a broker is away librdkafka says so at every try, many times a second."""
+
+
+class Seldom(logging.Filter):
+    """Lets a line through that was not there for so long; figures in it do not make it another one."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line goes out."""
+        line, now = re.sub(r"\d+", "0", record.getMessage()), self._clock()
+        if now - self._said.get(line, -self._seconds) < self._seconds:
+            return False
+        self._said[line] = now
+        return True
+
+
 def start_logging(level: str) -> None:
     """Plain lines to stderr: time in UTC, level, who, what."""
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -33,7 +57,9 @@ def start_logging(level: str) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # librdkafka reports each lost connection in its own words; what matters comes back as an error of the call.
-    logging.getLogger("librdkafka").setLevel(level if level == "DEBUG" else "ERROR")
+    librdkafka = logging.getLogger("librdkafka")
+    librdkafka.setLevel(level if level == "DEBUG" else "ERROR")
+    librdkafka.addFilter(Seldom(SAME_LINE_S))
 
 
 def run_service(service: Service, settings: Settings, *, port_file: Path | None = None) -> None:

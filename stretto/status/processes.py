@@ -31,10 +31,15 @@ class Process:
 
 
 def ask(settings: Settings, name: str) -> Process:
-    """Ask the process that the settings' port names; never raises."""
-    port = settings.http.follower_port if name == "follower" else settings.http.capture_port
-    host = EVERY_ADDRESS.get(settings.http.host, settings.http.host)
-    if port == 0:
+    """Ask the process that the settings' address or port names; never raises."""
+    http_settings = settings.http
+    port = http_settings.follower_port if name == "follower" else http_settings.capture_port
+    host = EVERY_ADDRESS.get(http_settings.host, http_settings.host)
+    address = http_settings.follower_address if name == "follower" else http_settings.capture_address
+    if address:
+        host, _, number = address.rpartition(":")
+        host, port = host.strip("[]"), int(number)
+    elif port == 0:
         return Process(name, "unknown", "its port is chosen at each start (0 in section [http])")
     try:
         said = _get(host, port)

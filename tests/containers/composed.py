@@ -76,10 +76,11 @@ class Composed:
         done = self.run("logs", "--no-color", "--no-log-prefix", service)
         return done.stdout + done.stderr
 
-    def healthy(self, *names: str) -> bool:
-        """Whether all of these containers run and are healthy."""
-        found = self.services()
-        return all(name in found and found[name]["Health"] == "healthy" for name in names)
+    def healthy(self, *services: str, count: int = 1) -> bool:
+        """Whether each of these services has so many containers, all of them healthy."""
+        found = list(self.services().values())
+        states = {service: [each["Health"] for each in found if each["Service"] == service] for service in services}
+        return all(state == ["healthy"] * count for state in states.values())
 
     def _connect(self, port: int, secret: str) -> psycopg.Connection[tuple[Any, ...]]:
         password = (ROOT / "deploy" / "compose" / "secrets" / secret).read_text().strip()

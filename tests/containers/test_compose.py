@@ -16,8 +16,7 @@ from stretto_schemas import metrics
 from stretto_schemas.metrics import MetricName
 from tests.containers.composed import Composed
 
-SERVERS = ("leader-1", "follower-db-1", "kafka-1")
-ALL = (*SERVERS, "capture-1", "follower-1")
+ALL = ("leader", "follower-db", "kafka", "capture", "follower")
 ROWS_S = 60.0
 """Rows that are written once all is healthy are on the follower within this."""
 
@@ -91,15 +90,24 @@ def test_the_rules_are_what_promtool_takes(composed: Composed) -> None:
     composed.run("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/stretto/prometheus.yml")
 
 
+def test_status_asks_both_processes(composed: Composed) -> None:
+    said = json.loads(composed.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
+    assert {name: each["state"] for name, each in said["processes"].items()} == {
+        "capture": "running",
+        "follower": "running",
+    }
+
+
 def test_a_second_follower_stands_by_and_takes_over(composed: Composed) -> None:
     composed.run("up", "--detach", "--no-recreate", "--scale", "follower=2", "follower")
-    assert wait_until(lambda: composed.healthy("follower-1", "follower-2"), 60.0), composed.services()
+    assert wait_until(lambda: composed.healthy("follower", count=2), 60.0), composed.services()
     subprocess.run(["docker", "kill", f"{composed.name}-follower-1"], check=True, capture_output=True)
     composed.leader("update notes set body = body || '!'")
     assert wait_until(lambda: equal(composed, "select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
         "follower"
     )
     composed.run("up", "--detach", "--scale", "follower=1", "follower")
+    assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
 
 
 @pytest.mark.parametrize("service", ["capture", "follower", "kafka", "leader", "follower-db"])
@@ -110,7 +118,7 @@ def test_each_service_is_killed_and_comes_back(composed: Composed, service: str)
         composed.leader(f"insert into killed_{service.replace('-', '_')} select generate_series(1, 500)")
     composed.run("up", "--detach", "--no-recreate", service)
     if service == "leader":
-        assert wait_until(lambda: composed.healthy("leader-1"), 60.0)
+        assert wait_until(lambda: composed.healthy("leader"), 60.0)
         composed.leader("insert into killed_leader select generate_series(1, 500)")
     query = f"select count(*) from killed_{service.replace('-', '_')}"
     assert wait_until(lambda: equal(composed, query), 90.0), composed.log("capture") + composed.log("follower")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stretto.embedded.processes import wait_until
-from stretto.process.foreground import run_service
+from stretto.process.foreground import Seldom, run_service
 from stretto_schemas.errors import Fenced
 from stretto_schemas.settings import Settings, load
 
@@ -68,3 +69,18 @@ def test_a_service_that_is_not_ready_answers_503_with_the_reason(tmp_path: Path)
 
     run_service(Toy(run), SETTINGS, port_file=tmp_path / "port")
     assert answers == [(503, "not yet\n")]
+
+
+def test_a_line_that_says_the_same_comes_seldom() -> None:
+    now = [0.0]
+    seldom = Seldom(30.0, lambda: now[0])
+
+    def passes(text: str) -> bool:
+        return bool(seldom.filter(logging.LogRecord("librdkafka", logging.ERROR, "", 0, text, (), None)))
+
+    assert passes("kafka:9092 does not resolve (after 2ms)")
+    assert not passes("kafka:9092 does not resolve (after 17ms)")
+    assert passes("kafka:9092 refuses")
+    now[0] = 30.0
+    assert passes("kafka:9092 does not resolve (after 3ms)")
+    assert not passes("kafka:9092 does not resolve (after 3ms)")
