@@ -34,7 +34,9 @@ def free_ports(count: int) -> range:
 class Composed:
     """One project of Compose."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, *files: str, **environment: str) -> None:
+        """`files`: those of the checkout that are laid over compose.yaml; `environment`: as a .env file would say."""
+        self._files = [argument for file in ("compose.yaml", *files) for argument in ("--file", file)]
         leader, follower, kafka, capture, prometheus, process, *others = free_ports(8)
         self.name = f"stretto-test-{uuid.uuid4().hex[:8]}"
         self.leader_port, self.follower_port = leader, follower
@@ -53,7 +55,7 @@ class Composed:
     def run(self, *arguments: str, timeout: float = UP_S, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose ...` to its end; a failure fails the test with what every container said."""
         done = subprocess.run(
-            ["docker", "compose", "-p", self.name, *arguments],
+            ["docker", "compose", "-p", self.name, *self._files, *arguments],
             cwd=ROOT,
             env=self._environment,
             capture_output=True,
@@ -87,6 +89,10 @@ class Composed:
         return psycopg.connect(
             host="127.0.0.1", port=port, dbname="shop", user="postgres", password=password, autocommit=True
         )
+
+    def connect_leader(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A session on the leader."""
+        return self._connect(self.leader_port, "leader_password")
 
     def leader(self, query: str) -> list[tuple[Any, ...]]:
         """Run a query on the leader."""

@@ -151,6 +151,6 @@ def test_down_leaves_nothing(composed: Composed) -> None:
 
 
 def test_every_profile_is_a_file_that_compose_takes() -> None:
-    made = Composed()
+    made = Composed("compose.cluster.yaml")
     listed = made.run("--profile", "*", "config", "--services").stdout.split()
     assert {"load", "prometheus", "grafana", "kafka-ui"} <= set(listed)
