@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections.abc import Iterator
 
@@ -45,11 +46,13 @@ class Load:
         self._thread.join()
 
     def _run(self) -> None:
+        chosen = random.Random(1)
         with self._composed.connect_leader() as conn:
             while not self._stop.is_set():
+                one, other = chosen.sample(range(1, 101), 2)
                 with conn.transaction():
-                    conn.execute("update accounts set balance = balance - 1 where id = 1 + (random() * 98)::int")
-                    conn.execute("update accounts set balance = balance + 1 where id = 1 + (random() * 98)::int")
+                    conn.execute("update accounts set balance = balance - 1 where id = %s", (one,))
+                    conn.execute("update accounts set balance = balance + 1 where id = %s", (other,))
                     conn.execute("insert into moves default values")
                 self.transactions += 1
 
