@@ -39,7 +39,6 @@ ENV PATH=/opt/stretto/bin:/opt/client/bin:/usr/local/bin:/usr/bin:/bin \
     STRETTO_FOLLOWER__SPILL_DIR=/var/lib/stretto
 USER stretto
 WORKDIR /var/lib/stretto
-VOLUME /var/lib/stretto
 EXPOSE 9188
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-m", "stretto.process.healthcheck", "9188"]

@@ -61,6 +61,17 @@ def test_the_containers_of_ours_may_write_nothing_but_their_own(composed: Compos
         assert "CapEff:\t0000000000000000" in done.stdout
 
 
+def test_no_volume_of_ours_is_without_a_name(composed: Composed) -> None:
+    """One that has none outlives its container when `--scale` takes that away."""
+    for service in ("capture", "follower"):
+        form = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+        container = f"{composed.name}-{service}-1"
+        done = subprocess.run(
+            ["docker", "inspect", "--format", form, container], check=True, capture_output=True, text=True
+        )
+        assert all(name.startswith(composed.name) for name in done.stdout.split()), done.stdout
+
+
 def test_only_loopback_is_published(composed: Composed) -> None:
     for name, container in composed.services().items():
         published = [each["URL"] for each in container["Publishers"] or () if each["PublishedPort"]]
