@@ -140,13 +140,18 @@ def drain_recvlogical(box: Servers, made: Pair, load: Load) -> Measured:
     [(end,)] = made.leader("select pg_current_wal_lsn()::text")
     command = [str(box.leader.bin_dir / "pg_recvlogical"), "-d", made.leader_dsn, "--start", "-f", "/dev/null"]
     command += ["--slot", f"{made.name}_recvlogical", "-o", "proto_version=4", "-o", "publication_names=native"]
-    active = "select from pg_replication_slots where slot_name = %s and active"
-    with psycopg.connect(made.leader_dsn, autocommit=True) as conn:
-        process = subprocess.Popen([*command, "--endpos", end])
-        while conn.execute(active, (f"{made.name}_recvlogical",), prepare=True).fetchone() is None:
+    with (
+        psycopg.connect(made.leader_dsn, autocommit=True) as conn,
+        subprocess.Popen([*command, "--endpos", end]) as process,
+    ):
+
+        def streams() -> bool:
             if process.poll() is not None:
                 raise RuntimeError("pg_recvlogical ended before its slot was seen active")
-            time.sleep(0.002)
+            query = "select from pg_replication_slots where slot_name = %s and active"
+            return conn.execute(query, (f"{made.name}_recvlogical",), prepare=True).fetchone() is not None
+
+        wait_until("the stream of pg_recvlogical", streams, every_s=0.002)
         begun = time.monotonic()
         if process.wait():
             raise RuntimeError(f"pg_recvlogical ended with {process.returncode}")
