@@ -59,7 +59,8 @@ def start_logging(level: str) -> None:
     # librdkafka reports each lost connection in its own words; what matters comes back as an error of the call.
     librdkafka = logging.getLogger("librdkafka")
     librdkafka.setLevel(level if level == "DEBUG" else "ERROR")
-    librdkafka.addFilter(Seldom(SAME_LINE_S))
+    if level != "DEBUG":
+        librdkafka.addFilter(Seldom(SAME_LINE_S))
 
 
 def run_service(service: Service, settings: Settings, *, port_file: Path | None = None) -> None:

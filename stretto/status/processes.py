@@ -32,10 +32,13 @@ class Process:
 
 def ask(settings: Settings, name: str) -> Process:
     """Ask the process that the settings' address or port names; never raises."""
-    http_settings = settings.http
-    port = http_settings.follower_port if name == "follower" else http_settings.capture_port
-    host = EVERY_ADDRESS.get(http_settings.host, http_settings.host)
-    address = http_settings.follower_address if name == "follower" else http_settings.capture_address
+    served = settings.http
+    port, address = (
+        (served.follower_port, served.follower_address)
+        if name == "follower"
+        else (served.capture_port, served.capture_address)
+    )
+    host = EVERY_ADDRESS.get(served.host, served.host)
     if address:
         host, _, number = address.rpartition(":")
         host, port = host.strip("[]"), int(number)

@@ -17,7 +17,8 @@ Writes go on at the source all the time. Capture may run or not.
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,22 +62,22 @@ def add_follower(
     `pg_bin` is the folder of pg_dump, pg_restore and psql; None looks for them. Raises UsageError, SettingsError,
     Unreachable, CheckFailed or Halted; after any of them, and after a kill, it can be run again.
     """
-    try:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stretto-add-")))
-            adding = _Adding(settings, progress, folder, stack, pg_bin)
-            adding.check_and_clear(replace)
-            adding.copy(chunk_bytes)
-            adding.make_keys()
-            adding.finish()
-    except psycopg.Error as error:
-        raise _explain(error) from None
+    with _explained(), ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stretto-add-")))
+        adding = _Adding(settings, progress, folder, stack, pg_bin)
+        adding.check_and_clear(replace)
+        adding.copy(chunk_bytes)
+        adding.make_keys()
+        adding.finish()
 
 
 def follows(settings: Settings) -> bool:
     """True when the follower's database has a position for the source: it was copied, whole. Raises as `add_follower`."""
     follower = settings.follower
-    with connection.connect(follower.dsn, follower.password, application="stretto-add") as conn:
+    with (
+        _explained(),
+        connection.connect(follower.dsn, follower.password, application="stretto follower add") as conn,
+    ):
         return read_position(conn, settings.source.name) is not None
 
 
@@ -294,6 +295,15 @@ def _one(conn: Connection, query: str) -> Any:
     row = conn.execute(query).fetchone()
     assert row is not None, "a select of one value gives one row"
     return row[0]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What a server says becomes an error of ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _explain(error) from None
 
 
 def _explain(error: psycopg.Error) -> StrettoError:

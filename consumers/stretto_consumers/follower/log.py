@@ -74,9 +74,8 @@ class LogReader:
 
         Raises Gap, Divergence or Halted when the log cannot be followed, Unreachable when no broker answers.
         """
-        batch = self.accounting.next_batch(*self._bounds, self._careful_until)
+        batch = self._whole_batch()
         if batch is not None:
-            self._waiting_since = time.monotonic()
             return batch
         self._assign()
         self._hold_frontiers()
@@ -87,10 +86,15 @@ class LogReader:
             return None
         self._take([first, *self._consumer.consume(AT_ONCE, 0)])
         self._assign()
-        batch = self.accounting.next_batch(*self._bounds, self._careful_until)
+        batch = self._whole_batch()
         if batch is None:
             self._look_for_gap()
-        else:
+        return batch
+
+    def _whole_batch(self) -> Batch | None:
+        """What has come is a batch: from now on the next one is waited for."""
+        batch = self.accounting.next_batch(*self._bounds, self._careful_until)
+        if batch is not None:
             self._waiting_since = time.monotonic()
         return batch
 
