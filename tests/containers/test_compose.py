@@ -35,18 +35,10 @@ def composed() -> Iterator[Composed]:
         made.down()
 
 
-def equal(composed: Composed, query: str) -> bool:
-    """Whether leader and follower answer alike; a table that is not there yet is another answer."""
-    try:
-        return composed.follower(query) == composed.leader(query)
-    except Exception:  # noqa: BLE001 - whatever a server that comes and goes says: it is asked again
-        return False
-
-
 def test_rows_written_to_the_leader_are_on_the_follower(composed: Composed) -> None:
     composed.leader("create table notes (id int primary key, body text)")
     composed.leader("insert into notes select i, 'note ' || i from generate_series(1, 1000) i")
-    assert wait_until(lambda: equal(composed, "select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
+    assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
         "follower"
     )
     said = composed.log("setup")
@@ -114,7 +106,7 @@ def test_a_second_follower_stands_by_and_takes_over(composed: Composed) -> None:
     assert wait_until(lambda: composed.healthy("follower", count=2), 60.0), composed.services()
     subprocess.run(["docker", "kill", f"{composed.name}-follower-1"], check=True, capture_output=True)
     composed.leader("update notes set body = body || '!'")
-    assert wait_until(lambda: equal(composed, "select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
+    assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
         "follower"
     )
     composed.run("up", "--detach", "--scale", "follower=1", "follower")
@@ -132,7 +124,7 @@ def test_each_service_is_killed_and_comes_back(composed: Composed, service: str)
         assert wait_until(lambda: composed.healthy("leader"), 60.0)
         composed.leader("insert into killed_leader select generate_series(1, 500)")
     query = f"select count(*) from killed_{service.replace('-', '_')}"
-    assert wait_until(lambda: equal(composed, query), 90.0), composed.log("capture") + composed.log("follower")
+    assert wait_until(lambda: composed.equal(query), 90.0), composed.log("capture") + composed.log("follower")
     assert composed.follower(query) == [(500,)]
     assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
 

@@ -38,10 +38,14 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
+@pytest.fixture
 def wheels() -> Path:
     """The cache that the environment these tests run in was made from."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("STRETTO_CACHE_DIR") or f"{home}/stretto") / "wheels"
+    folder = Path(os.environ.get("STRETTO_CACHE_DIR") or f"{home}/stretto") / "wheels"
+    if not folder.is_dir():
+        pytest.skip(f"these tests were not set up by scripts/setup: no {folder}")
+    return folder
 
 
 def set_up(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -56,9 +60,7 @@ def set_up(checkout: Path, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_a_second_checkout_needs_no_network_and_a_second_run_does_nothing(checkout: Path) -> None:
-    if not wheels().is_dir():
-        pytest.skip(f"these tests were not set up by scripts/setup: no {wheels()}")
+def test_a_second_checkout_needs_no_network_and_a_second_run_does_nothing(checkout: Path, wheels: Path) -> None:
     first = set_up(checkout)
     assert (first.returncode, first.stdout) == (0, f"{checkout}/.venv\n"), first.stderr
     assert first.stderr.startswith("Setting up ")
@@ -93,13 +95,11 @@ def index(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def test_a_package_that_is_not_the_pinned_one_is_not_installed(
-    checkout: Path, tmp_path: Path, index: tuple[str, Path]
+    checkout: Path, tmp_path: Path, wheels: Path, index: tuple[str, Path]
 ) -> None:
-    if not wheels().is_dir():
-        pytest.skip(f"these tests were not set up by scripts/setup: no {wheels()}")
     cache = tmp_path / "cache" / "wheels"
     cache.mkdir(parents=True)
-    for wheel in wheels().iterdir():
+    for wheel in wheels.iterdir():
         (cache / wheel.name).symlink_to(wheel)
     [wheel] = cache.glob("msgspec-*.whl")
     wheel.unlink()

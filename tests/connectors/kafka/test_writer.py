@@ -10,12 +10,10 @@ import pytest
 from confluent_kafka import KafkaError
 
 from stretto.embedded.kafka import EmbeddedKafka
-from stretto_connectors.kafka.client import admin
-from stretto_connectors.kafka.existing import await_leaders
-from stretto_connectors.kafka.topics import ensure_topics
 from stretto_connectors.kafka.writer import LogWriter
 from stretto_schemas.errors import Fenced, Unreachable
 from stretto_schemas.settings import load
+from tests.fix_stack import make_topic
 
 
 def test_a_writer_that_is_closed_does_not_go_on_asking_for_its_id() -> None:
@@ -59,8 +57,7 @@ def test_a_record_of_which_nobody_says_where_it_lies_is_not_taken_to_lie_at_the_
     kafka: EmbeddedKafka, prefix: str, kind: type[LogWriter], known: bool
 ) -> None:
     settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap}).kafka
-    client = admin(settings)
-    await_leaders(client, settings, ensure_topics(client, settings, [prefix], partitions=1, config={}))
+    make_topic(kafka, prefix)
     writer = kind(settings, prefix, 10.0)
     writer.init()
     writer.begin([])
@@ -75,8 +72,7 @@ def test_a_record_of_which_nobody_says_where_it_lies_is_not_taken_to_lie_at_the_
 
 def test_a_writer_that_was_fenced_is_closed_without_another_error(kafka: EmbeddedKafka, prefix: str) -> None:
     settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap}).kafka
-    client = admin(settings)
-    await_leaders(client, settings, ensure_topics(client, settings, [prefix], partitions=1, config={}))
+    make_topic(kafka, prefix)
     old, new = (LogWriter(settings, prefix, 10.0) for _ in range(2))
     old.init()
     old.begin([])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import confluent_kafka
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, but not by name
+from confluent_kafka.admin import AdminClient
 
 from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
@@ -16,6 +16,13 @@ from stretto_schemas.frontier import Frontier, Open, PartitionOffset, Transactio
 from stretto_schemas.names import transactions_topic
 from stretto_schemas.position import Position
 from stretto_schemas.settings import load
+from tests.fix_stack import make_topic
+
+
+def cut(kafka: EmbeddedKafka, topic: str, offset: int) -> None:
+    """Delete the topic's records before this offset."""
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    client.delete_records([TopicPartition(topic, 0, offset)])[TopicPartition(topic, 0)].result(20)
 
 
 def test_a_partition_that_nobody_leads_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,9 +41,8 @@ def test_a_partition_that_comes_far_ahead_waits_in_kafka_and_loses_nothing(kafka
     environment = {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix}
     settings = load(None, environment | {"STRETTO_FOLLOWER__BUFFER_BYTES": str(16 << 20)})
     source, topic, rows = settings.source.name, transactions_topic(prefix, settings.source.name), f"{prefix}.rows"
-    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    for made in client.create_topics([NewTopic(topic, 1, 1), NewTopic(rows, 2, 1)]).values():
-        made.result(20)
+    make_topic(kafka, topic)
+    make_topic(kafka, rows, partitions=2)
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap, "queue.buffering.max.messages": 0})
     for number in range(40):
         for _ in range(1000):
@@ -92,9 +98,8 @@ def test_a_partition_that_comes_far_ahead_waits_in_kafka_and_loses_nothing(kafka
 def test_a_partition_that_was_held_back_is_read_again_behind_a_cut_head(kafka: EmbeddedKafka, prefix: str) -> None:
     settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix})
     source, topic, rows = settings.source.name, transactions_topic(prefix, settings.source.name), f"{prefix}.rows"
-    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    for made in client.create_topics([NewTopic(topic, 1, 1), NewTopic(rows, 1, 1)]).values():
-        made.result(20)
+    make_topic(kafka, topic)
+    make_topic(kafka, rows)
     frontier = Frontier(
         *(source, 7, "1", 1),
         commit_lsn=900,
@@ -114,7 +119,7 @@ def test_a_partition_that_was_held_back_is_read_again_behind_a_cut_head(kafka: E
     for _ in range(3):
         producer.produce(rows, b"x", b"key", 0)
     assert producer.flush(20) == 0
-    client.delete_records([TopicPartition(topic, 0, 1)])[TopicPartition(topic, 0)].result(20)
+    cut(kafka, topic, 1)
     reader = LogReader(settings, Position(source, 7, 500, 5, 500, 0, 12, {(rows, 0): 0}))
     try:
         reader._assign()
@@ -129,8 +134,7 @@ def test_a_partition_that_was_held_back_is_read_again_behind_a_cut_head(kafka: E
 def test_a_head_that_is_cut_while_it_is_read_is_no_gap_yet(kafka: EmbeddedKafka, prefix: str) -> None:
     settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix})
     source, topic = settings.source.name, transactions_topic(prefix, settings.source.name)
-    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    client.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    make_topic(kafka, topic)
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
     for sequence in (41, 42):
         frontier = Frontier(source, 7, "1", 1, commit_lsn=900, end_lsn=910, commit_ts_us=1, sequence=sequence)
@@ -144,7 +148,7 @@ def test_a_head_that_is_cut_while_it_is_read_is_no_gap_yet(kafka: EmbeddedKafka,
     reader = LogReader(settings, Position(source, 7, 500, 5, 500, 0, 40, {}))
     try:
         assert wait_until(read, 30.0)
-        client.delete_records([TopicPartition(topic, 0, 2)])[TopicPartition(topic, 0)].result(20)
+        cut(kafka, topic, 2)
         with pytest.raises(Unreachable, match="cut to offset 2 while it was read"):
             reader._out_of_range(topic, 0)
     finally:

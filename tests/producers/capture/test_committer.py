@@ -8,21 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from stretto.embedded.kafka import EmbeddedKafka
-from stretto_connectors.kafka.client import admin
-from stretto_connectors.kafka.existing import await_leaders
-from stretto_connectors.kafka.topics import ensure_topics
 from stretto_connectors.kafka.writer import LogWriter
 from stretto_producers.capture.batch import Sealed
 from stretto_producers.capture.committer import SETTLING_MAX_S, Committer, Written
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.settings import load
+from tests.fix_stack import make_topic
 
 
 @pytest.fixture
 def committer(kafka: EmbeddedKafka, prefix: str) -> Iterator[Committer]:
     settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap}).kafka
-    client = admin(settings)
-    await_leaders(client, settings, ensure_topics(client, settings, [prefix], partitions=1, config={}))
+    make_topic(kafka, prefix)
     writer = LogWriter(settings, prefix, 10.0)
     writer.init()
     made = Committer(writer, lambda: [(prefix, b"open", b"key", 0)], lambda _: [])
