@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import uuid
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from stretto.embedded import ports
 
 ROOT = Path(__file__).parents[2]
 UP_S = 420
@@ -19,15 +19,12 @@ UP_S = 420
 
 
 def free_ports(count: int) -> range:
-    """Neighbouring ports that nobody listens on just now."""
+    """Neighbouring ports that nobody listens on just now, and that stay free while a container is stopped."""
     for _ in range(100):
-        with ExitStack() as held, suppress(OSError, OverflowError):
-            one = held.enter_context(socket.socket())
-            one.bind(("127.0.0.1", 0))
-            first = one.getsockname()[1]
-            for port in range(first + 1, first + count):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return range(first, first + count)
+        first = ports.choose()
+        found = range(first, first + count)
+        if all(map(ports.is_free, found)):
+            return found
     raise AssertionError(f"no {count} neighbouring ports are free")
 
 
