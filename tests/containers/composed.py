@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import uuid
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 
 from stretto.embedded import ports
+from stretto.testing import logs
 
 ROOT = Path(__file__).parents[2]
 UP_S = 420
@@ -29,7 +33,7 @@ def free_ports(count: int) -> range:
 
 
 class Composed:
-    """One project of Compose."""
+    """One project of Compose. A context manager: in the block a failure shows its logs, at the end nothing of it is left."""
 
     def __init__(self, *files: str, **environment: str) -> None:
         """`files`: those of the checkout that are laid over compose.yaml; `environment`: as a .env file would say."""
@@ -48,9 +52,24 @@ class Composed:
             "STRETTO_PROMETHEUS_PORT": str(prometheus),
             **environment,
         }
+        self._watched = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._watched.enter_context(logs.watched(f"logs of {self.name}", self._said_since))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watched.close()
+        self.down()
+
+    def _said_since(self, began: float) -> str:
+        since = datetime.fromtimestamp(began, UTC).isoformat()
+        return self.run("logs", "--no-color", "--tail", str(logs.TAIL), "--since", since, check=False).stdout
 
     def run(self, *arguments: str, timeout: float = UP_S, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `docker compose ...` to its end; a failure fails the test with what every container said."""
+        """Run `docker compose ...` to its end; a failure fails the test."""
         done = subprocess.run(
             ["docker", "compose", "-p", self.name, *self._files, *arguments],
             cwd=ROOT,
@@ -61,8 +80,7 @@ class Composed:
             check=False,
         )
         if check and done.returncode:
-            logs = self.run("logs", "--no-color", "--tail", "40", check=False).stdout
-            raise AssertionError(f"docker compose {' '.join(arguments)}: {done.stderr}{done.stdout}\n{logs}")
+            raise AssertionError(f"docker compose {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done
 
     def services(self) -> dict[str, dict[str, Any]]:

@@ -18,13 +18,10 @@ ALL = (*BROKERS, "leader", "follower-db", "capture", "follower")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Composed]:
-    made = Composed("compose.cluster.yaml")
-    try:
+    with Composed("compose.cluster.yaml") as made:
         made.run("up", "--detach", "--build")
         assert wait_until(lambda: made.healthy(*ALL), 180.0), made.services()
         yield made
-    finally:
-        made.down()
 
 
 class Load:
@@ -88,11 +85,11 @@ def test_a_lost_broker_loses_nothing_and_doubles_nothing(cluster: Composed) -> N
         assert load.wrote(500)
         [(before,)] = cluster.leader("select pg_current_wal_lsn()::text")
         caught_up = f"select end_lsn >= '{before}'::pg_lsn from stretto.position"
-        assert wait_until(lambda: cluster.follower(caught_up) == [(True,)], 90.0), cluster.log("capture")
+        assert wait_until(lambda: cluster.follower(caught_up) == [(True,)], 90.0)
         cluster.run("up", "--detach", "--no-recreate", lost)
         assert wait_until(lambda: cluster.healthy(*ALL), 90.0), cluster.services()
         assert load.wrote(200)
-    assert wait_until(lambda: cluster.equal(ROWS), 90.0), cluster.log("follower")
+    assert wait_until(lambda: cluster.equal(ROWS), 90.0)
     assert cluster.follower("select sum(balance) from accounts") == [(100_000,)]
     said = cluster.run("exec", "-T", "capture", "stretto", "verify")
     assert "equal" in said.stdout

@@ -24,23 +24,18 @@ ROWS_S = 60.0
 @pytest.fixture(scope="module")
 def composed() -> Iterator[Composed]:
     """All that has no profile, and Prometheus."""
-    made = Composed()
-    try:
+    with Composed() as made:
         made.run(
             "up", "--detach", "--build", "leader", "follower-db", "kafka", "setup", "capture", "follower", "prometheus"
         )
         assert wait_until(lambda: made.healthy(*ALL), 120.0), made.services()
         yield made
-    finally:
-        made.down()
 
 
 def test_rows_written_to_the_leader_are_on_the_follower(composed: Composed) -> None:
     composed.leader("create table notes (id int primary key, body text)")
     composed.leader("insert into notes select i, 'note ' || i from generate_series(1, 1000) i")
-    assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
-        "follower"
-    )
+    assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S)
     said = composed.log("setup")
     assert "source leader is ready" in said
 
@@ -106,9 +101,7 @@ def test_a_second_follower_stands_by_and_takes_over(composed: Composed) -> None:
     assert wait_until(lambda: composed.healthy("follower", count=2), 60.0), composed.services()
     subprocess.run(["docker", "kill", f"{composed.name}-follower-1"], check=True, capture_output=True)
     composed.leader("update notes set body = body || '!'")
-    assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S), composed.log(
-        "follower"
-    )
+    assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S)
     composed.run("up", "--detach", "--scale", "follower=1", "follower")
     assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
 
@@ -124,7 +117,7 @@ def test_each_service_is_killed_and_comes_back(composed: Composed, service: str)
         assert wait_until(lambda: composed.healthy("leader"), 60.0)
         composed.leader("insert into killed_leader select generate_series(1, 500)")
     query = f"select count(*) from killed_{service.replace('-', '_')}"
-    assert wait_until(lambda: composed.equal(query), 90.0), composed.log("capture") + composed.log("follower")
+    assert wait_until(lambda: composed.equal(query), 90.0)
     assert composed.follower(query) == [(500,)]
     assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
 

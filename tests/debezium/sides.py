@@ -59,7 +59,7 @@ def debezium_records(
         {
             "name": capture.their_prefix,
             "database.hostname": "127.0.0.1",
-            "database.port": str(database.server.port),
+            "database.port": str(database.port),
             "database.user": "postgres",
             "database.password": "none",
             "database.dbname": database.name,

@@ -14,15 +14,15 @@ def test_a_network_under_tls_that_is_cut(faults: Faults, tmp_path: Path) -> None
     leader.mkdir()
     follower.mkdir()
     with (
-        tls_front(pipeline.leader.server.port, leader) as to_leader,
-        tls_front(pipeline.follower.server.port, follower) as to_follower,
+        tls_front(pipeline.leader.port, leader) as to_leader,
+        tls_front(pipeline.follower.port, follower) as to_follower,
     ):
         places = {}
         for side, database, front in (
             ("source", pipeline.leader, to_leader),
             ("follower", pipeline.follower, to_follower),
         ):
-            dsn = database.dsn.replace(f"port={database.server.port}", f"port={front.port}")
+            dsn = database.dsn.replace(f"port={database.port}", f"port={front.port}")
             places[f"{side}__dsn"] = f"{dsn} sslmode=verify-full sslrootcert={front.certificate}"
         load = faults.load(pause_s=0.005)
         capture, applier = faults.processes.both(**places)

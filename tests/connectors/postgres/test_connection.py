@@ -70,7 +70,7 @@ def dsn(front: TlsFront, database: Database, more: str) -> SecretStr:
 
 
 def test_a_session_under_tls_that_is_cut_is_waited_for(leader_db: Database, tmp_path: Path) -> None:
-    with tls_front(leader_db.server.port, tmp_path) as front:
+    with tls_front(leader_db.port, tmp_path) as front:
         place = dsn(front, leader_db, f"sslmode=verify-full sslrootcert={front.certificate}")
         stream = ReplicationConnection(place, None, application="test")
         with connect(place, application="test") as conn:
@@ -91,9 +91,9 @@ def test_a_session_under_tls_that_is_cut_is_waited_for(leader_db: Database, tmp_
 def test_an_unknown_certificate_and_a_server_without_tls_are_matters_of_settings(
     leader_db: Database, tmp_path: Path
 ) -> None:
-    with tls_front(leader_db.server.port, tmp_path) as front:
+    with tls_front(leader_db.port, tmp_path) as front:
         (tmp_path / "other").mkdir()
-        with tls_front(leader_db.server.port, tmp_path / "other") as other:
+        with tls_front(leader_db.port, tmp_path / "other") as other:
             place = dsn(front, leader_db, f"sslmode=verify-full sslrootcert={other.certificate}")
             with pytest.raises(SettingsError, match="certificate verify failed"):
                 connect(place, application="test")

@@ -13,8 +13,8 @@ from stretto.embedded import ports
 from stretto.embedded.postgres import EmbeddedPostgres
 from stretto_producers.source.init import init
 from stretto_schemas.settings import load
+from tests.fix_cli import Cli
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
 
 NOWHERE = "host=127.0.0.1 port=1 user=postgres dbname=postgres"
 

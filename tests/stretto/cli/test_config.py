@@ -11,7 +11,7 @@ import pytest
 from stretto.settings.reference import reference
 from stretto.settings.show import as_toml, masked_dsn
 from stretto_schemas.settings import Settings, load
-from tests.stretto.conftest import Cli
+from tests.fix_cli import Cli
 
 ROOT = Path(__file__).parents[3]
 

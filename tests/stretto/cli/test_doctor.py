@@ -8,8 +8,8 @@ from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import delete_topics
 from stretto_connectors.kafka.topics import ensure_topics
 from stretto_schemas.settings import load
+from tests.fix_cli import Cli, examine
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli, examine
 
 NOWHERE = "host=127.0.0.1 port=1 user=postgres dbname=postgres"
 

@@ -14,8 +14,8 @@ from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.postgres import EmbeddedPostgres
 from stretto_connectors.kafka.client import admin
 from stretto_schemas.settings import load
+from tests.fix_cli import Cli, examine
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli, examine
 
 TIGHT = {
     "max_replication_slots": "1",

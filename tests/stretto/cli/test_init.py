@@ -12,8 +12,8 @@ from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.kafka.topics import ensure_topics, partition_counts
 from stretto_schemas.lsn import parse_lsn
 from stretto_schemas.settings import Settings, load
+from tests.fix_cli import Cli
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
 
 TABLES = '''
 create table item(id int primary key, name text);

@@ -9,8 +9,8 @@ from stretto_connectors.kafka.existing import topic_configs
 from stretto_connectors.kafka.topics import compacted_config, ensure_topics, frontiers_config, rows_config
 from stretto_connectors.kafka.writer import LogWriter
 from stretto_schemas.settings import load
+from tests.fix_cli import Cli
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
 
 WEAK = ({"acks": "1"}, {"enable.idempotence": "false"}, {"acks": "0", "enable.idempotence": "false"})
 

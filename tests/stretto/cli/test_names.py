@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.fix_cli import Cli
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
 
 FIRST = "create schema a; create table a.b_c (id int primary key)"
 SECOND = "create schema a_b; create table a_b.c (id int primary key)"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from stretto.embedded.processes import wait_until
+from tests.fix_cli import Cli
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli
 
 TABLES = """
 create type mood as enum ('good', 'bad');

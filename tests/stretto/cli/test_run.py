@@ -13,8 +13,8 @@ from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from stretto_schemas import metrics
 from stretto_schemas.metrics import MetricName
+from tests.fix_cli import Cli, Running
 from tests.fix_stack import Database
-from tests.stretto.conftest import Cli, Running
 
 
 def test_capture_serves_health_and_ends_cleanly_on_sigterm(cli: Cli, leader_db: Database) -> None:

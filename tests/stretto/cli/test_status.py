@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.fix_cli import STRETTO, Cli
 from tests.fix_stack import Database
-from tests.stretto.conftest import STRETTO, Cli
 
 NOWHERE = "host=127.0.0.1 port=1 user=postgres dbname=postgres"
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from tests.fix_stack import Database
 
@@ -142,7 +141,7 @@ def examine(cli: Cli, **changed: str) -> tuple[int, dict[str, list[str]]]:
 
 
 @pytest.fixture
-def cli(leader_db: Database, follower_db: Database, kafka: EmbeddedKafka, prefix: str, tmp_path: Path) -> Cli:
+def cli(leader_db: Database, follower_db: Database, kafka_settings: dict[str, str], prefix: str, tmp_path: Path) -> Cli:
     """The command line on a leader, a follower and a broker that answer."""
     return Cli(
         tmp_path,
@@ -151,7 +150,7 @@ def cli(leader_db: Database, follower_db: Database, kafka: EmbeddedKafka, prefix
             "STRETTO_SOURCE__DSN": leader_db.dsn,
             "STRETTO_SOURCE__SLOT": f"stretto_{prefix}",
             "STRETTO_FOLLOWER__DSN": follower_db.dsn,
-            "STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap,
+            **kafka_settings,
             "STRETTO_HTTP__CAPTURE_PORT": "0",
             "STRETTO_HTTP__FOLLOWER_PORT": "0",
             "STRETTO_DATA_DIR": str(tmp_path / "no-stack"),
