@@ -256,6 +256,14 @@ def test_a_captures_successor_waits_for_it_and_a_follower_has_a_stand_by() -> No
     assert specs["stretto-follower"]["replicas"] == 2
 
 
+def test_a_job_does_not_try_again_what_trying_cannot_mend() -> None:
+    """Codes 2 and 4, as docs/cli.md has them."""
+    (spec,) = [manifest.tree["spec"] for manifest in written() if manifest.kind == "Job"]
+    on_exit = {"operator": "In", "values": [2, 4]}
+    assert spec["podFailurePolicy"]["rules"] == [{"action": "FailJob", "onExitCodes": on_exit}]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # without it Kubernetes takes no such policy
+
+
 def test_the_example_is_what_it_is_meant_to_be() -> None:
     """As kustomize builds it, where there is one; the files alone do not tell."""
     ours = [manifest for manifest in built() if manifest.origin.startswith("example/")]
