@@ -1,0 +1,104 @@
+"""The units: that systemd takes them, and that they run commands there are."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stretto.cli import app
+from stretto_schemas.settings import load
+
+ROOT = Path(__file__).parents[2]
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+PROGRAM = "/opt/stretto/bin/stretto"
+
+EXPOSURE = "20"
+"""Tenths of a point on the scale of `systemd-analyze security`, where 10 points are a service that may do anything."""
+
+Sections = dict[str, dict[str, list[str]]]
+
+
+def read(unit: Path) -> Sections:
+    """Section, key, values: a key may stand there more than once."""
+    sections: Sections = {}
+    section: dict[str, list[str]] = {}
+    for line in unit.read_text().splitlines():
+        if line.startswith("["):
+            assert line.strip("[]") not in sections
+            section = sections.setdefault(line.strip("[]"), {})
+        elif line and not line.startswith("#"):
+            key, equals, value = line.partition("=")
+            assert equals, line
+            section.setdefault(key, []).append(value)
+    return sections
+
+
+def named(unit: Path) -> str:
+    """capture or follower."""
+    return unit.name.removeprefix("stretto-").removesuffix("@.service")
+
+
+def test_there_is_one_for_each_process() -> None:
+    assert [named(unit) for unit in UNITS] == ["capture", "follower"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=named)
+def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
+    """Where systemd is; everywhere, that it has the three sections, in which every key stands once but for lists."""
+    sections = read(unit)
+    assert list(sections) == ["Unit", "Service", "Install"]
+    lists = {"Environment", "SystemCallFilter"}
+    assert {key for section in sections.values() for key, values in section.items() if len(values) > 1} <= lists
+    if shutil.which("systemd-analyze") is None:
+        return
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace(PROGRAM, str(shutil.which("true"))))
+    for arguments in (["verify"], ["security", "--offline=true", f"--threshold={EXPOSURE}"]):
+        done = subprocess.run(
+            ["systemd-analyze", *arguments, str(copy)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=named)
+def test_it_runs_the_process_with_the_file_of_its_instance(unit: Path) -> None:
+    program, *arguments = read(unit)["Service"]["ExecStart"][0].split()
+    assert program == PROGRAM
+    assert arguments == ["run", named(unit), "--config", "/etc/stretto/%i.toml"]
+    done = CliRunner().invoke(app, [*arguments, "--help"])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=named)
+def test_its_variables_are_settings_and_its_credential_is_the_file_they_name(unit: Path, tmp_path: Path) -> None:
+    service = read(unit)["Service"]
+    given = dict(each.split("=", 1) for each in service["Environment"])
+    (credential,) = service["LoadCredential"]
+    name, path = credential.split(":")
+    assert [value for key, value in given.items() if key.endswith("_FILE")] == [f"%d/{name}"]
+    assert path.startswith("/etc/stretto/%i.")
+    (tmp_path / name).write_text("x")
+    settings = load(None, {key: value.replace("%d", str(tmp_path)) for key, value in given.items()})
+    if named(unit) == "follower":
+        assert str(settings.follower.spill_dir) == "%S/" + service["StateDirectory"][0]
+    else:
+        assert "StateDirectory" not in service
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=named)
+def test_it_is_started_again_unless_that_cannot_help(unit: Path) -> None:
+    """Codes 2 and 4, as docs/cli.md has them."""
+    sections = read(unit)
+    assert sections["Service"]["Restart"] == ["on-failure"]
+    assert sections["Service"]["RestartPreventExitStatus"] == ["2 4"]
+    assert sections["Unit"]["StartLimitIntervalSec"] == ["0"]
+
+
+def test_both_are_confined_alike() -> None:
+    confined = [unit.read_text().partition("\nDynamicUser=")[2] for unit in UNITS]
+    assert confined[0]
+    assert confined[0] == confined[1]
