@@ -4,6 +4,7 @@
      |__ UsageError            exit 2  the request itself is wrong
      |    |__ SettingsError            a setting is missing, unknown or out of range
      |__ Unreachable           exit 3  a server does not answer; trying again may help
+     |    |__ Refused          exit 2  a broker answers, but lets this client not in
      |__ CheckFailed           exit 1  a check ran and its answer is no
      |__ Halted                exit 4  going on would lose or corrupt data
           |__ Gap                      something between two places in the log or the WAL is missing
@@ -56,6 +57,15 @@ class Unreachable(StrettoError):
 
     exit_code = 3
     retryable = True
+
+
+class Refused(Unreachable):
+    """A broker answers, but lets this client not in: its login or TLS.
+
+    A command ends with it. A process tries again, for brokers that restart or lose their directory of users refuse everybody.
+    """
+
+    exit_code = 2
 
 
 class CheckFailed(StrettoError):

@@ -15,10 +15,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, b
 
 from stretto_connectors.kafka.client import explain, outcome
 from stretto_connectors.kafka.topics import partition_counts
-from stretto_schemas.errors import Unreachable
+from stretto_schemas.errors import Refused, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
 TIMEOUT_S = 15.0
+ASKED_FOR_S = 1.0
+"""A client that is not let in is told nothing, so it asks anew this often whether that is the matter."""
 SETTLED_WITHIN_S = 30.0
 """Brokers make and delete topics after they answered: until then the topic cannot be used, or made again."""
 SETTLE_PAUSE_S = 0.1
@@ -34,12 +36,17 @@ class Cluster:
 
 
 def read_cluster(client: AdminClient, kafka: KafkaSettings, timeout_s: float = TIMEOUT_S) -> Cluster:
-    """Ask for the cluster. Raises Unreachable."""
-    try:
-        metadata = client.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise explain(error, kafka, "asking for the cluster") from None
-    return Cluster(brokers=len(metadata.brokers), cluster_id=str(metadata.cluster_id))
+    """Ask for the cluster. Raises Unreachable after `timeout_s`, Refused as soon as the broker does not let this client in."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            metadata = client.list_topics(timeout=max(0.1, min(ASKED_FOR_S, left)))
+            return Cluster(brokers=len(metadata.brokers), cluster_id=str(metadata.cluster_id))
+        except KafkaException as error:
+            failure = explain(error, kafka, "asking for the cluster", client)
+            if isinstance(failure, Refused) or not failure.retryable or left <= ASKED_FOR_S:
+                raise failure from None
 
 
 def topic_configs(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> dict[str, dict[str, str]]:
@@ -52,7 +59,7 @@ def topic_configs(client: AdminClient, kafka: KafkaSettings, topics: Collection[
         try:
             entries = outcome(future, kafka, doing, TIMEOUT_S)
         except KafkaException as error:
-            raise explain(error, kafka, doing) from None
+            raise explain(error, kafka, doing, client) from None
         found[resource.name] = {name: entry.value or "" for name, entry in entries.items()}
     return found
 
@@ -66,7 +73,7 @@ def broker_config(client: AdminClient, kafka: KafkaSettings) -> dict[str, str]:
         [future] = client.describe_configs(wanted, request_timeout=TIMEOUT_S).values()
         entries = outcome(future, kafka, doing, TIMEOUT_S)
     except KafkaException as error:
-        raise explain(error, kafka, doing) from None
+        raise explain(error, kafka, doing, client) from None
     return {name: entry.value or "" for name, entry in entries.items()}
 
 
@@ -86,7 +93,9 @@ def _led(client: AdminClient, kafka: KafkaSettings, topic: str) -> bool:
     try:
         found = client.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     except KafkaException as error:
-        raise explain(error, kafka, "listing topics") from None
+        raise explain(error, kafka, "listing topics", client) from None
+    if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise explain(KafkaException(found.error), kafka, f"looking at topic {topic}")
     return found.error is None and bool(found.partitions) and all(p.leader >= 0 for p in found.partitions.values())
 
 
@@ -101,7 +110,7 @@ def delete_topics(client: AdminClient, kafka: KafkaSettings, topics: Collection[
             deleted.append(topic)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise explain(error, kafka, doing) from None
+                raise explain(error, kafka, doing, client) from None
     deadline = time.monotonic() + SETTLED_WITHIN_S
     while left := set(deleted) & set(partition_counts(client, kafka)):
         if time.monotonic() > deadline:

@@ -11,8 +11,8 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 
-from stretto_connectors.kafka.client import client_options, explain, outcome
-from stretto_schemas.errors import Halted, Unreachable
+from stretto_connectors.kafka.client import client_options, explain, no_answer, outcome
+from stretto_schemas.errors import Halted
 from stretto_schemas.frontier import Frontier, Open, Record, decode_record
 from stretto_schemas.repairs import START_OVER
 from stretto_schemas.settings import KafkaSettings
@@ -75,11 +75,11 @@ def read_range(
             message = consumer.poll(0.5)
             if message is None:
                 if time.monotonic() > deadline:
-                    raise Unreachable(
-                        f"Kafka at {kafka.bootstrap} sends no records of {topic}", fix="this is tried again"
-                    )
+                    raise no_answer(kafka, f"reading {topic}")
                 continue
             error = message.error()
+            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # librdkafka asks for a group's coordinator even where nothing is kept in the group
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
                 if (message.offset() or 0) >= end:
                     return
@@ -144,12 +144,27 @@ def watermarks(kafka: KafkaSettings, topic: str, partition: int = 0) -> tuple[in
             KafkaError._UNKNOWN_TOPIC,
         ):
             raise missing_topic(topic) from None
-        raise explain(error, kafka, f"asking for the end of {topic}") from None
+        raise explain(error, kafka, f"asking for the end of {topic}", consumer) from None
     finally:
         consumer.close()
     if answer is None:
-        raise Unreachable(f"Kafka at {kafka.bootstrap} does not tell the end of {topic}", fix="this is tried again")
+        raise no_answer(kafka, f"asking for the end of {topic}")
     return answer[0], answer[1]
+
+
+def require_topic(client: confluent_kafka.Consumer, kafka: KafkaSettings, topic: str, timeout_s: float) -> None:
+    """Return when the broker has the topic and lets this client see it. Raises Unreachable, Halted (no such topic) or
+    SettingsError (no right to it: then fetching gives no error, and no records either).
+    """
+    doing = f"asking for topic {topic}"
+    try:
+        answer = client.list_topics(topic, timeout=timeout_s).topics[topic].error
+    except KafkaException as error:
+        raise explain(error, kafka, doing, client) from None
+    if answer is not None and answer.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise missing_topic(topic)
+    if answer is not None and answer.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise explain(KafkaException(answer), kafka, doing)
 
 
 def missing_topic(topic: str) -> Halted:

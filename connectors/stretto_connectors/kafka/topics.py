@@ -58,7 +58,7 @@ def ensure_topics(
             made.append(topic)
         except confluent_kafka.KafkaException as error:
             if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
-                raise explain(error, kafka, doing) from None
+                raise explain(error, kafka, doing, client) from None
     return made
 
 
@@ -67,7 +67,7 @@ def partition_counts(client: AdminClient, kafka: KafkaSettings, prefix: str = ""
     try:
         metadata = client.list_topics(timeout=TIMEOUT_S)
     except confluent_kafka.KafkaException as error:
-        raise explain(error, kafka, "listing topics") from None
+        raise explain(error, kafka, "listing topics", client) from None
     return {
         name: len(topic.partitions)
         for name, topic in metadata.topics.items()
@@ -83,4 +83,4 @@ def delete_before(client: AdminClient, kafka: KafkaSettings, topic: str, partiti
         try:
             outcome(future, kafka, doing, TIMEOUT_S)
         except confluent_kafka.KafkaException as error:
-            raise explain(error, kafka, doing) from None
+            raise explain(error, kafka, doing, client) from None

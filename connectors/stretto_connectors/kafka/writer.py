@@ -37,13 +37,19 @@ TAKEOVER_S = 3.0
 """Longer than a capture that waits for the slot takes to find it free and to write its first record."""
 
 
+TOPICS_NAMED = 3
+"""Of the topics that a refused transaction was to write to."""
+
+
 class LogWriter:
     """A transactional producer. `init()` once, then per Kafka transaction `begin()`, `produce()` and `commit()`."""
 
     def __init__(self, kafka: KafkaSettings, transactional_id: str, transaction_timeout_s: float) -> None:
         self._kafka = kafka
+        self._id = transactional_id
         self._timeout_s = transaction_timeout_s
         self._opened_at = 0.0
+        self._marked: set[str] = set()
         self._producer = confluent_kafka.Producer(
             {
                 **client_options(kafka, transactional_id),
@@ -67,7 +73,8 @@ class LogWriter:
         try:
             self._producer.init_transactions(timeout_s)
         except KafkaException as error:
-            raise explain(error, self._kafka, "taking over the transactional id") from None
+            doing = f"taking over transactional id {self._id}"
+            raise explain(error, self._kafka, doing, self._producer) from None
 
     def begin(self, first: Iterable[LogRecord]) -> None:
         """Begin a Kafka transaction with the records `first`. Raises as `commit` does."""
@@ -131,7 +138,8 @@ class LogWriter:
         return {place: self._offsets[place] + count for place, count in self._counts.items()}
 
     def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int, **more: Any) -> None:
-        """Produce, waiting while librdkafka's queue is full."""
+        """Produce one of the few records that are no rows, waiting while librdkafka's queue is full."""
+        self._marked.add(topic)
         while True:
             try:
                 self._producer.produce(topic, value, key, partition, **{k: v for k, v in more.items() if v is not None})
@@ -154,7 +162,9 @@ class LogWriter:
                 expected=f"at most {self._kafka.max_message_bytes} bytes (max_message_bytes) and the topic's max.message.bytes",
                 fix="raise `max_message_bytes` in section [kafka] and max.message.bytes of the table's topic, then start again",
             )
-        return explain(error, self._kafka, "committing a transaction")
+        topics = sorted({topic for topic, _ in self._counts} | self._marked)
+        more = f" and {len(topics) - TOPICS_NAMED} more" if len(topics) > TOPICS_NAMED else ""
+        return explain(error, self._kafka, f"writing to {', '.join(topics[:TOPICS_NAMED])}{more}")
 
     def close(self) -> None:
         """Drop the producer with everything it still holds.

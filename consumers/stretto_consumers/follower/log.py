@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from itertools import islice
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from stretto_connectors.kafka.client import admin, explain
-from stretto_connectors.kafka.reader import consumer_options, decode, end_offsets, missing_topic, read_range
+from stretto_connectors.kafka.client import admin, explain, no_answer
+from stretto_connectors.kafka.reader import (
+    consumer_options,
+    decode,
+    end_offsets,
+    missing_topic,
+    read_range,
+    require_topic,
+)
 from stretto_consumers.follower.accounting import Accounting, Batch, Partition
 from stretto_consumers.follower.start_position import position_after_cut
 from stretto_consumers.follower.waiting import Budget, Waiting
@@ -20,6 +29,8 @@ from stretto_schemas.position import Position
 from stretto_schemas.repairs import COPY_AGAIN
 from stretto_schemas.settings import Settings
 
+log = logging.getLogger(__name__)
+
 AT_ONCE = 4000
 """Messages taken from librdkafka at once; it holds more, fetched in the background."""
 
@@ -27,6 +38,10 @@ STALLED_AFTER_S = 10.0
 """When the records that a frontier counts do not come for this long, the broker is asked whether it still has them."""
 
 METADATA_S = 10.0
+ASK_S = 5.0
+
+SILENT_AFTER_S = 10.0
+"""When nothing at all was read for this long, not even the frontiers that heartbeats cause, the broker is asked why."""
 
 FRONTIERS_AHEAD = 16
 """Frontiers that wait for their rows before reading more of them is put off."""
@@ -55,10 +70,13 @@ class LogReader:
                 "fetch.wait.max.ms": 100,
             }
         )
+        self._group = group
+        self._group_refused = False
         self._held = False
         self._paused: set[Partition] = set()
         self._had = -1
         self._waiting_since = time.monotonic()
+        self._heard_at = -math.inf
         self._committed_at = time.monotonic()
         self.budget = Budget(settings.follower.buffer_bytes, settings.follower.spill_dir)
         ignored = frozenset({names.message_topic(settings.prefix, settings.source.name)})
@@ -80,16 +98,24 @@ class LogReader:
         self._assign()
         self._hold_frontiers()
         self._hold_rows()
+        if time.monotonic() - self._heard_at > SILENT_AFTER_S:
+            self._ask_for_the_log()
         first = self._consumer.poll(timeout_s)
         if first is None:
             self._look_for_gap()
             return None
+        self._heard_at = time.monotonic()
         self._take([first, *self._consumer.consume(AT_ONCE, 0)])
         self._assign()
         batch = self._whole_batch()
         if batch is None:
             self._look_for_gap()
         return batch
+
+    def _ask_for_the_log(self) -> None:
+        """A consumer that is not let in, or has lost every broker, just gets nothing: ask what the matter is, if there is one."""
+        require_topic(self._consumer, self._kafka, self._topic, ASK_S)
+        self._heard_at = time.monotonic()
 
     def _whole_batch(self) -> Batch | None:
         """What has come is a batch: from now on the next one is waited for."""
@@ -173,6 +199,10 @@ class LogReader:
             return self._out_of_range(topic, partition)
         if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
             raise missing_topic(topic)
+        if code == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._group_refused:
+            self._group_refused = True
+            why = explain(KafkaException(error), self._kafka, f"committing offsets of group {self._group}")
+            log.warning("other people's lag tools are not told where this follower stands: %s", why)
         if error.fatal() or code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._ALL_BROKERS_DOWN):
             raise explain(KafkaException(error), self._kafka, f"reading {topic or 'the log'}")
         return False
@@ -215,7 +245,7 @@ class LogReader:
         except KafkaException as error:
             raise explain(error, self._kafka, doing) from None
         if answer is None:
-            raise Unreachable(f"Kafka at {self._kafka.bootstrap} does not answer while {doing}")
+            raise no_answer(self._kafka, doing)
         return answer
 
     def _look_for_gap(self) -> None:
@@ -229,13 +259,8 @@ class LogReader:
         if now - self._waiting_since <= STALLED_AFTER_S:
             return
         self._waiting_since = now
-        try:
-            topics = self._consumer.list_topics(timeout=METADATA_S).topics
-        except KafkaException as error:
-            raise explain(error, self._kafka, "listing topics") from None
         for topic, partition in lacking:
-            if topic not in topics:
-                raise missing_topic(topic)
+            require_topic(self._consumer, self._kafka, topic, ASK_S)
             low, high = self._watermarks(topic, partition)
             wanted = self.accounting.next_offset.get((topic, partition), 0)
             if high < wanted or (low > wanted and self._too_few((topic, partition), low, lacking[topic, partition])):

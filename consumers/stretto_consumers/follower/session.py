@@ -23,7 +23,7 @@ from typing import Any
 import confluent_kafka
 
 from stretto_connectors.failpoints import failpoint
-from stretto_connectors.kafka.client import client_options
+from stretto_connectors.kafka.client import client_options, explain
 from stretto_connectors.postgres.apply import Applier
 from stretto_connectors.postgres.bookkeeping import (
     advance_position,
@@ -127,7 +127,15 @@ class Session:
         self._ahead = ReadAhead(settings, reader, catalog, self._progress)
         self._closers.append(self._ahead.close)
         self._producer = confluent_kafka.Producer(
-            {**client_options(settings.kafka, "stretto-position"), "enable.idempotence": True, "linger.ms": 0}
+            {
+                **client_options(settings.kafka, "stretto-position"),
+                # No idempotence: a refused record would be a fatal error for it, and what is refused today is granted
+                # tomorrow. A position that comes twice does no harm, and one at a time they stay in order.
+                "enable.idempotence": False,
+                "max.in.flight.requests.per.connection": 1,
+                "acks": "all",
+                "linger.ms": 0,
+            }
         )
         self._log = reader.accounting
         self._progress.opened(position, reader.accounting)
@@ -214,12 +222,21 @@ class Session:
         )
         topic = names.followers_topic(self._settings.prefix)
         self._published_at = time.monotonic()
+        key = f"{follower}/{position.source}".encode()
+        self._published, self._publish_again_s = position, PUBLISHED_AT_MOST_EVERY_S
         try:
-            self._producer.produce(topic, encode_state(state), f"{follower}/{position.source}".encode())
+            self._producer.produce(topic, encode_state(state), key, on_delivery=self._delivered)
             self._producer.poll(0)
-        except (confluent_kafka.KafkaException, BufferError) as why:
-            log.warning("where this follower stands is not published to %s: %s", topic, why)
-            self._publish_again_s = self._settings.follower.publish_s
-        else:
-            self._published = position
-            self._publish_again_s = PUBLISHED_AT_MOST_EVERY_S
+        except confluent_kafka.KafkaException as error:
+            self._not_published(topic, error)
+        except BufferError:
+            self._published = None  # many wait for a broker that does not answer; librdkafka says so
+
+    def _delivered(self, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
+        if error is not None:
+            self._not_published(message.topic() or "", confluent_kafka.KafkaException(error))
+
+    def _not_published(self, topic: str, error: confluent_kafka.KafkaException) -> None:
+        why = explain(error, self._settings.kafka, f"publishing to {topic}")
+        log.warning("where this follower stands is not published: %s", why)
+        self._published, self._publish_again_s = None, self._settings.follower.publish_s
