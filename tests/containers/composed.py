@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -63,6 +64,13 @@ class Composed:
     ) -> None:
         self._watched.close()
         self.down()
+
+    def changed(self, *files: str, **environment: str) -> Composed:
+        """The same project as if these files were laid over it too, or its .env file said this."""
+        other = copy.copy(self)
+        other._files = [*self._files, *(argument for file in files for argument in ("--file", file))]
+        other._environment = self._environment | environment
+        return other
 
     def _said_since(self, began: float) -> str:
         since = datetime.fromtimestamp(began, UTC).isoformat()
@@ -128,6 +136,25 @@ class Composed:
         with self._connect(port, secret) as conn:
             cursor = conn.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def pause(self, service: str) -> None:
+        """Its processes stand still; whoever talks to it hears nothing any more."""
+        self.run("pause", service)
+
+    def unpause(self, service: str) -> None:
+        """They go on."""
+        self.run("unpause", service)
+
+    def disconnect(self, service: str) -> None:
+        """Take it off the network without a word to whoever talks to it."""
+        self._network("disconnect", "--force", f"{self.name}_default", f"{self.name}-{service}-1")
+
+    def connect(self, service: str) -> None:
+        """Put it back, under the name and address that it had."""
+        self._network("connect", "--alias", service, f"{self.name}_default", f"{self.name}-{service}-1")
+
+    def _network(self, *arguments: str) -> None:
+        subprocess.run(["docker", "network", *arguments], check=True, capture_output=True, text=True)
 
     def down(self) -> None:
         """Stop and remove everything, volumes too."""

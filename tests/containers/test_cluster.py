@@ -6,6 +6,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -74,24 +75,58 @@ def leader_of_transactions(cluster: Composed) -> str:
 ROWS = "select (select sum(hashtextextended(a::text, 0)) from accounts a), (select count(*) from moves)"
 
 
-def test_a_lost_broker_loses_nothing_and_doubles_nothing(cluster: Composed) -> None:
+@pytest.fixture(scope="module")
+def accounts(cluster: Composed) -> Composed:
     cluster.leader("create table accounts (id int primary key, balance bigint not null)")
     cluster.leader("create table moves (id bigint generated always as identity primary key)")
     cluster.leader("insert into accounts select i, 1000 from generate_series(1, 100) i")
-    with Load(cluster) as load:
-        assert load.wrote(200)
-        lost = leader_of_transactions(cluster)
-        cluster.run("kill", lost)
-        assert load.wrote(500)
-        [(before,)] = cluster.leader("select pg_current_wal_lsn()::text")
-        caught_up = f"select end_lsn >= '{before}'::pg_lsn from stretto.position"
-        assert wait_until(lambda: cluster.follower(caught_up) == [(True,)], 90.0)
-        cluster.run("up", "--detach", "--no-recreate", lost)
-        assert wait_until(lambda: cluster.healthy(*ALL), 90.0), cluster.services()
-        assert load.wrote(200)
+    return cluster
+
+
+def reaches_the_follower(cluster: Composed) -> None:
+    """All that is committed by now becomes visible, whoever of the brokers is away."""
+    [(before,)] = cluster.leader("select pg_current_wal_lsn()::text")
+    caught_up = f"select end_lsn >= '{before}'::pg_lsn from stretto.position"
+    assert wait_until(lambda: cluster.follower(caught_up) == [(True,)], 90.0)
+
+
+def nothing_is_lost_or_doubled(cluster: Composed) -> None:
+    """The load has ended: both sides are equal, and the lag is gone."""
     assert wait_until(lambda: cluster.equal(ROWS), 90.0)
     assert cluster.follower("select sum(balance) from accounts") == [(100_000,)]
-    said = cluster.run("exec", "-T", "capture", "stretto", "verify")
-    assert "equal" in said.stdout
-    status = json.loads(cluster.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
-    assert status["processes"]["capture"]["state"] == "running"
+    assert "equal" in cluster.run("exec", "-T", "capture", "stretto", "verify").stdout
+
+    def status() -> Any:
+        return json.loads(cluster.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
+
+    assert wait_until(lambda: status()["lag"]["total"]["seconds"] < 10, 60.0), status()
+    assert status()["processes"]["capture"]["state"] == "running"
+
+
+def test_a_lost_broker_loses_nothing_and_doubles_nothing(accounts: Composed) -> None:
+    with Load(accounts) as load:
+        assert load.wrote(200)
+        lost = leader_of_transactions(accounts)
+        accounts.run("kill", lost)
+        assert load.wrote(500)
+        reaches_the_follower(accounts)
+        accounts.run("up", "--detach", "--no-recreate", lost)
+        assert wait_until(lambda: accounts.healthy(*ALL), 90.0), accounts.services()
+        assert load.wrote(200)
+    nothing_is_lost_or_doubled(accounts)
+
+
+def test_a_broker_that_the_network_cuts_off_loses_nothing_and_doubles_nothing(accounts: Composed) -> None:
+    """It lives on and believes to lead; the others elect a new leader, and what only it had is no one's."""
+    with Load(accounts) as load:
+        assert load.wrote(100)
+        lost = leader_of_transactions(accounts)
+        accounts.disconnect(lost)
+        try:
+            assert load.wrote(500)
+            reaches_the_follower(accounts)
+        finally:
+            accounts.connect(lost)
+        assert wait_until(lambda: accounts.healthy(*ALL), 90.0), accounts.services()
+        assert load.wrote(100)
+    nothing_is_lost_or_doubled(accounts)

@@ -36,8 +36,12 @@ def test_rows_written_to_the_leader_are_on_the_follower(composed: Composed) -> N
     composed.leader("create table notes (id int primary key, body text)")
     composed.leader("insert into notes select i, 'note ' || i from generate_series(1, 1000) i")
     assert wait_until(lambda: composed.equal("select count(*), sum(hashtext(body)) from notes"), ROWS_S)
-    said = composed.log("setup")
-    assert "source leader is ready" in said
+    said = composed.log("setup").splitlines()
+    assert any("source leader is ready" in line for line in said)
+    what, where, trouble = said[-3:]
+    assert f"127.0.0.1:{composed.leader_port} is copied to 127.0.0.1:{composed.follower_port}" in what
+    assert f"http://127.0.0.1:{composed.capture_port}" in where
+    assert "stretto doctor" in trouble
 
 
 def test_the_containers_of_ours_may_write_nothing_but_their_own(composed: Composed) -> None:
@@ -120,6 +124,25 @@ def test_each_service_is_killed_and_comes_back(composed: Composed, service: str)
     assert wait_until(lambda: composed.equal(query), 90.0)
     assert composed.follower(query) == [(500,)]
     assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
+
+
+@pytest.mark.parametrize("service", ["follower-db", "kafka", "leader"])
+def test_a_server_that_is_cut_off_or_stands_still_delays_rows_and_loses_none(composed: Composed, service: str) -> None:
+    """Packets vanish in silence, the other way than a kill, which resets connections."""
+    table = f"cut_{service.replace('-', '_')}"
+    composed.leader(f"create table {table} (id int primary key)")
+    for cut, mended in ((composed.pause, composed.unpause), (composed.disconnect, composed.connect)):
+        with composed.connect_leader() as writer:
+            cut(service)
+            try:
+                if service != "leader":
+                    writer.execute(f"insert into {table} select coalesce(max(id), 0) + 1 from {table}".encode())
+            finally:
+                mended(service)
+        composed.leader(f"insert into {table} select coalesce(max(id), 0) + 1 from {table}")
+        assert wait_until(lambda: composed.equal(f"select count(*) from {table}"), 90.0)
+    assert composed.follower(f"select count(*) from {table}") == [(4 if service != "leader" else 2,)]
+    assert wait_until(lambda: composed.healthy(*ALL), 90.0), composed.services()
 
 
 def test_a_stopped_follower_makes_an_alert_fire_and_shows_in_the_lag(composed: Composed) -> None:
