@@ -178,6 +178,9 @@ def _line(error: psycopg.Error) -> str:
     return error.diag.message_primary or (text.splitlines()[-1] if text else type(error).__name__)
 
 
+REPLICATION_FIX: Final = "grant it: alter role ... replication; on Amazon RDS and Aurora: grant rds_replication to ..."
+"""Of a refusal for which nobody knows yet what server it is."""
+
 _REFUSALS = (
     ("password authentication failed", "correct the user or password in `dsn`, or STRETTO_..._PASSWORD_FILE"),
     ("no password supplied", "give a password: `password`, or STRETTO_..._PASSWORD_FILE"),
@@ -187,8 +190,8 @@ _REFUSALS = (
         "permission denied to set parameter",
         "take it out of `options` in `dsn`, or grant set on parameter ... to the role",
     ),
-    ("must be superuser or replication role", "grant it: alter role ... replication"),
-    ("permission denied to start WAL sender", "grant it: alter role ... replication"),
+    ("must be superuser or replication role", REPLICATION_FIX),
+    ("permission denied to start WAL sender", REPLICATION_FIX),
     ('" does not exist', "correct the database or role in `dsn`, or create it"),
     ("server does not support SSL", "set sslmode in `dsn` to what the server offers"),
     ("certificate verify failed", "set sslrootcert in `dsn` to the authority of the server's certificate"),
