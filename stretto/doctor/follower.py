@@ -14,6 +14,7 @@ from stretto_connectors.postgres.connection import where
 from stretto_connectors.postgres.relations import Relation
 from stretto_connectors.postgres.server import OLDEST, Server, read_server, refusals
 from stretto_connectors.postgres.targets import find_target
+from stretto_schemas.errors import SettingsError
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.settings import Settings
 
@@ -85,19 +86,26 @@ class FollowerChecks:
 
     def _replication_role(self) -> Iterator[Check]:
         role, name = self._server.role, "replication role"
-        if self._server.superuser:
-            yield ok(FOLLOWER, name, f"{role} is a superuser")
-            return
-        if self._server.version < PARAMETER_RIGHTS_SINCE:
+        if self._may_be_replica():
+            yield ok(FOLLOWER, name, f"{role} may set session_replication_role")
+        elif self._server.version < PARAMETER_RIGHTS_SINCE:
             said = "only a superuser can set session_replication_role before PostgreSQL 15"
             yield fail(FOLLOWER, name, said, f"alter role {role} superuser, or upgrade the server")
-            return
-        [(may,)] = self._ask("select has_parameter_privilege('session_replication_role', 'set')")
-        if may:
-            yield ok(FOLLOWER, name, f"{role} may set session_replication_role")
         else:
             said = f"{role} may not set session_replication_role: triggers and foreign keys would fire again"
             yield fail(FOLLOWER, name, said, f"grant set on parameter session_replication_role to {role}")
+
+    def _may_be_replica(self) -> bool:
+        """Tried and taken back: an extension of a service may let a role that lacks PostgreSQL's own privilege."""
+        try:
+            with (
+                refusals(where(self._settings.follower.dsn), "setting session_replication_role"),
+                self._conn.transaction(force_rollback=True),
+            ):
+                self._conn.execute("set session_replication_role = replica")
+        except SettingsError:
+            return False
+        return True
 
     def _origins(self) -> Iterator[Check]:
         role, name = self._server.role, "replication origins"

@@ -14,6 +14,7 @@ from stretto_connectors.postgres.relations import Relation, list_relations
 from stretto_connectors.postgres.server import OLDEST, Server, read_server, refusals
 from stretto_connectors.postgres.slot import FAILOVER_SINCE, Slot, read_slot
 from stretto_producers.source.selection import OWN_SCHEMA, Selection, select
+from stretto_producers.source.state import check_replication
 from stretto_schemas.settings import Settings
 
 SOURCE = "source"
@@ -86,11 +87,8 @@ class SourceChecks:
             yield fail(SOURCE, "wal_level", f"{level}: the WAL lacks what logical decoding needs", fix)
 
     def _role(self) -> Iterator[Check]:
-        role = self.server.role
-        if self.server.replication:
-            yield ok(SOURCE, "role", f"{role} may replicate")
-        else:
-            yield fail(SOURCE, "role", f"{role} lacks the replication attribute", f"alter role {role} replication")
+        check_replication(self._source, self.server)
+        yield ok(SOURCE, "role", f"{self.server.role} may replicate")
 
     def published(self) -> list[Relation]:
         """Relations under whose names rows are published now, or would be."""

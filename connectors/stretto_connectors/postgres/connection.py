@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, sql
 from pydantic import SecretStr
 
 from stretto_schemas.errors import Halted, SettingsError, StrettoError, Unreachable
@@ -37,9 +38,6 @@ SESSION = {
 """Sent as connection options, which win over what the database and the role set. With `row_security=off` a policy that
 would hide rows is an error instead of a silently partial copy."""
 
-OPTIONS = ("synchronous_commit", "session_replication_role", "enable_seqscan", "jit")
-"""Server settings that a caller may give besides; other keywords are libpq's."""
-
 NEWER: Final[tuple[tuple[int, LiteralString], ...]] = ((170000, "set transaction_timeout = 0"),)
 """The same for settings that older servers do not know: sent once the session is there."""
 
@@ -49,7 +47,10 @@ TCP_USER_TIMEOUT_MS = 30_000
 
 
 def connection_string(dsn: SecretStr, password: SecretStr | None, *, application: str, **more: str) -> str:
-    """Complete a DSN with the session's options. Raises SettingsError when it is empty or no DSN."""
+    """Complete a DSN with the session's options and libpq's keywords `more`.
+
+    Raises SettingsError when it is empty or no DSN.
+    """
     text = dsn.get_secret_value()
     if not text:
         raise SettingsError(
@@ -65,16 +66,14 @@ def connection_string(dsn: SecretStr, password: SecretStr | None, *, application
             expected="host=... port=... user=... dbname=..., or postgresql://...",
             fix="correct `dsn`",
         ) from None
-    session = {**SESSION, **{k: v for k, v in more.items() if k in OPTIONS}}
-    extra = {k: v for k, v in more.items() if k not in session}
-    options = " ".join(f"-c {key}={value}" for key, value in session.items())
+    options = " ".join(f"-c {key}={value}" for key, value in SESSION.items())
     merged: dict[str, Any] = {
         "connect_timeout": "10",
         **KEEPALIVE,
         "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
         **given,
     }
-    merged |= {"application_name": application, "options": f"{given.get('options') or ''} {options}".strip(), **extra}
+    merged |= {"application_name": application, "options": f"{given.get('options') or ''} {options}".strip(), **more}
     if password is not None:
         merged["password"] = password.get_secret_value()
     return conninfo.make_conninfo("", **merged)
@@ -90,18 +89,46 @@ def where(dsn: SecretStr) -> str:
 
 
 def connect(
-    dsn: SecretStr, password: SecretStr | None = None, *, application: str, autocommit: bool = True, **more: str
+    dsn: SecretStr,
+    password: SecretStr | None = None,
+    *,
+    application: str,
+    autocommit: bool = True,
+    parameters: Mapping[str, str] | None = None,
+    **more: str,
 ) -> Connection:
-    """Open a session. Raises Unreachable (a server that may come back) or SettingsError (a login that never works)."""
-    text = connection_string(dsn, password, application=application, **more)
+    """Open a session; `more` are libpq's keywords.
+
+    `parameters` are set by SET once the session is there: some services and poolers refuse in a connection's options what
+    they allow in a statement. Raises Unreachable (a server that may come back) or SettingsError (a login that never works,
+    a parameter that the role may not set).
+    """
+    text, place = connection_string(dsn, password, application=application, **more), where(dsn)
     try:
         conn = psycopg.connect(text, autocommit=True)
-        for statement in newer(conn.info.server_version):
-            conn.execute(statement)
-        conn.autocommit = autocommit
+        try:
+            for statement in newer(conn.info.server_version):
+                conn.execute(statement)
+            for name, value in (parameters or {}).items():
+                _set(conn, name, value, place)
+            conn.autocommit = autocommit
+        except BaseException:
+            conn.close()
+            raise
         return conn
     except psycopg.OperationalError as error:
-        raise explain_login(error, where(dsn)) from None
+        raise explain_login(error, place) from None
+
+
+def _set(conn: Connection, name: str, value: str, place: str) -> None:
+    try:
+        conn.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+    except psycopg.errors.InsufficientPrivilege:
+        role = conn.info.user
+        raise SettingsError(
+            f"role {role} at {place} may not set {name}",
+            fix=f"grant it (PostgreSQL 15 and newer; before, only a superuser may): grant set on parameter {name} to {role}",
+        ) from None
 
 
 def newer(server_version: int) -> list[LiteralString]:
@@ -117,7 +144,8 @@ def explain_login(error: psycopg.Error, place: str) -> StrettoError:
     text = str(error).strip()
     for needle, fix in _REFUSALS:
         if needle in text:
-            return SettingsError(f"PostgreSQL at {place} refused the login: {_line(error)}", fix=fix)
+            said = [line for line in text.splitlines() if needle in line][-1]
+            return SettingsError(f"PostgreSQL at {place} refused the login: {said}", fix=fix)
     return explain(error, place)
 
 
@@ -150,6 +178,9 @@ def _line(error: psycopg.Error) -> str:
     return error.diag.message_primary or (text.splitlines()[-1] if text else type(error).__name__)
 
 
+REPLICATION_FIX: Final = "grant it: alter role ... replication; on Amazon RDS and Aurora: grant rds_replication to ..."
+"""Of a refusal for which nobody knows yet what server it is."""
+
 _REFUSALS = (
     ("password authentication failed", "correct the user or password in `dsn`, or STRETTO_..._PASSWORD_FILE"),
     ("no password supplied", "give a password: `password`, or STRETTO_..._PASSWORD_FILE"),
@@ -157,10 +188,10 @@ _REFUSALS = (
     ("pg_hba.conf rejects", "let this host, user and database in by pg_hba.conf on the server"),
     (
         "permission denied to set parameter",
-        "grant set on parameter session_replication_role to the role (docs/security.md)",
+        "take it out of `options` in `dsn`, or grant set on parameter ... to the role",
     ),
-    ("must be superuser or replication role", "grant it: alter role ... replication"),
-    ("permission denied to start WAL sender", "grant it: alter role ... replication"),
+    ("must be superuser or replication role", REPLICATION_FIX),
+    ("permission denied to start WAL sender", REPLICATION_FIX),
     ('" does not exist', "correct the database or role in `dsn`, or create it"),
     ("server does not support SSL", "set sslmode in `dsn` to what the server offers"),
     ("certificate verify failed", "set sslrootcert in `dsn` to the authority of the server's certificate"),

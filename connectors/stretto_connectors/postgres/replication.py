@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 from pydantic import SecretStr
 
-from stretto_connectors.postgres.connection import connection_string, explain_login, newer, where
+from stretto_connectors.postgres.connection import REPLICATION_FIX, connection_string, explain_login, newer, where
 from stretto_schemas.errors import Gap, SettingsError, StrettoError, Unreachable
 from stretto_schemas.lsn import format_lsn, parse_lsn
 from stretto_schemas.repairs import START_OVER
@@ -190,5 +190,5 @@ def refusal(state: str, text: str, place: str) -> StrettoError:
             fix=f"a slot that lost its WAL cannot go on: {START_OVER}",
         )
     if state in ("42501", "28000"):
-        return SettingsError(said, fix="grant it on the source: alter role ... replication")
+        return SettingsError(said, fix=REPLICATION_FIX)
     return Unreachable(said, fix="see the server's log; this is tried again")

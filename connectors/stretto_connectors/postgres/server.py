@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from stretto_connectors.postgres.connection import explain
+from stretto_connectors.postgres.connection import REPLICATION_FIX, explain
 from stretto_schemas.errors import CheckFailed, SettingsError, StrettoError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -31,6 +31,12 @@ class Server:
     role: str
     superuser: bool
     replication: bool
+    """The role is a superuser or has the attribute: PostgreSQL's own rule."""
+    rds_replication: bool | None
+    """The role is a member of `rds_replication`; None where no role has that name.
+
+    Amazon RDS and Aurora give the right to replicate by this membership, and let nobody set the attribute.
+    """
     bypass_rls: bool
     may_create: bool
     """The role may make a publication (or a schema) in this database."""
@@ -38,13 +44,15 @@ class Server:
 
 def read_server(conn: Connection) -> Server:
     """Ask the session's server."""
+    # 'member' also where the membership is not inherited: what it is worth is the server's to say.
     row = conn.execute(
         "select current_setting('server_version'), current_setting('wal_level'), pg_is_in_recovery(), current_database(),"
         " current_user, r.rolsuper, r.rolreplication, r.rolbypassrls,"
+        " (select pg_has_role(g.oid, 'member') from pg_roles g where g.rolname = 'rds_replication'),"
         " has_database_privilege(current_database(), 'create') from pg_roles r where r.rolname = current_user"
     ).fetchone()
     assert row is not None, "the session's role exists while the session does"
-    version_text, wal_level, in_recovery, database, role, superuser, replication, bypass_rls, may_create = row
+    version_text, wal_level, in_recovery, database, role, superuser, replication, bypass_rls, member, may_create = row
     return Server(
         version=conn.info.server_version,
         version_text=version_text,
@@ -54,6 +62,7 @@ def read_server(conn: Connection) -> Server:
         role=role,
         superuser=superuser,
         replication=superuser or replication,
+        rds_replication=member,
         bypass_rls=superuser or bypass_rls,
         may_create=may_create,
     )
@@ -74,9 +83,10 @@ def refusal(error: psycopg.Error, place: str, doing: str) -> StrettoError:
     if said is None:
         return explain(error, place)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        grant = "grant the right on that database, or name another user in `dsn`; `stretto doctor` lists what is needed"
         return SettingsError(
             f"PostgreSQL at {place} does not allow {doing}: {said}",
-            fix="grant the right on that database, or name another user in `dsn`; `stretto doctor` lists what is needed",
+            fix=REPLICATION_FIX if "replication slots" in said else grant,
         )
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return CheckFailed(

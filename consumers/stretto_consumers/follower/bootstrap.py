@@ -159,9 +159,9 @@ class _Adding:
             pieces += cut(table, target, block_size, chunk_bytes)
         self._progress.stage(f"Copying {len(plan.tables)} tables in {len(pieces)} pieces")
         self._progress.planned([PlannedTable(t.qualified, t.size_bytes, t.estimated_rows) for t in plan.tables])
-        writers = [self._on_follower(fit.session_name(self._name)) for _ in snapshot.sessions]
-        for writer in writers:
-            _write_as_replica(writer)
+        # Rows that come from elsewhere fire no triggers and check no foreign keys.
+        replica = {"session_replication_role": "replica"}
+        writers = [self._on_follower(fit.session_name(self._name), **replica) for _ in snapshot.sessions]
         rows = copy_rows(snapshot.sessions, writers, pieces, self._progress)
         snapshot.close()
         self._progress.note(f"{rows:,} rows copied")
@@ -261,30 +261,17 @@ class _Adding:
         source = self._settings.source
         return self._stack.enter_context(connection.connect(source.dsn, source.password, application=application))
 
-    def _on_follower(self, application: str) -> Connection:
+    def _on_follower(self, application: str, **parameters: str) -> Connection:
         follower = self._settings.follower
-        conn = self._stack.enter_context(connection.connect(follower.dsn, follower.password, application=application))
-        if conn.info.server_version >= 170000:
-            conn.execute("set transaction_timeout = 0")
-        return conn
+        return self._stack.enter_context(
+            connection.connect(follower.dsn, follower.password, application=application, parameters=parameters)
+        )
 
 
 _FILLED_VIEWS: Final = (
     "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
     " where c.relkind = 'm' and c.relispopulated and n.nspname <> 'stretto' order by c.oid"
 )
-
-
-def _write_as_replica(conn: Connection) -> None:
-    """Rows that come from elsewhere fire no triggers and check no foreign keys."""
-    try:
-        conn.execute("set session_replication_role = replica")
-    except psycopg.errors.InsufficientPrivilege:
-        role = conn.info.user
-        raise SettingsError(
-            f"role {role} may not set session_replication_role on the follower",
-            fix=f"grant it on the follower (PostgreSQL 15 and newer): grant set on parameter session_replication_role to {role}",
-        ) from None
 
 
 def _major(conn: Connection) -> int:

@@ -144,10 +144,10 @@ class Session:
         log.info("applying source %s, term %d", source, position.term)
         return True
 
-    def _connect(self, purpose: str, **session: Any) -> Connection:
+    def _connect(self, purpose: str, **parameters: str) -> Connection:
         follower = self._settings.follower
         name = f"stretto-{purpose}-{self._settings.source.name}"
-        conn = connect(follower.dsn, follower.password, application=name, **session)
+        conn = connect(follower.dsn, follower.password, application=name, parameters=parameters)
         self._closers.append(conn.close)
         conn.execute("set search_path = pg_catalog, public")
         return conn

@@ -14,6 +14,7 @@ from stretto_connectors.kafka.topics import partition_counts
 from stretto_connectors.postgres.connection import where
 from stretto_connectors.postgres.publication import Publication, read_publication
 from stretto_connectors.postgres.relations import list_relations
+from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_connectors.postgres.server import OLDEST, Server, read_server, refusals
 from stretto_connectors.postgres.slot import FAILOVER_SINCE, Slot, read_slot
 from stretto_producers.capture.relations import read_shapes
@@ -21,7 +22,7 @@ from stretto_producers.source.selection import Selection, select
 from stretto_schemas import names
 from stretto_schemas.errors import CheckFailed, SettingsError
 from stretto_schemas.frontier import Frontier
-from stretto_schemas.settings import Settings
+from stretto_schemas.settings import Settings, SourceSettings
 
 REACH_S = 8.0
 """A person waits for the answer, and a broker that is up tells who it is within milliseconds."""
@@ -147,12 +148,7 @@ def check_server(settings: Settings, state: SourceState) -> None:
             expected="wal_level = logical",
             fix="alter system set wal_level = logical; then restart the server",
         )
-    if not server.replication:
-        raise SettingsError(
-            f"role {server.role} at {place} may not replicate",
-            expected="a role with the replication attribute",
-            fix=f"alter role {server.role} replication",
-        )
+    check_replication(source, server)
     if source.failover_slot and server.version < FAILOVER_SINCE:
         raise SettingsError(
             f"failover_slot is set, but PostgreSQL at {place} has version {server.version_text}",
@@ -172,3 +168,21 @@ def check_server(settings: Settings, state: SourceState) -> None:
             expected="min_insync_replicas at most replication_factor",
             fix="correct them in section [kafka]",
         )
+
+
+def check_replication(source: SourceSettings, server: Server) -> None:
+    """Raise what keeps the session's role from replicating.
+
+    What membership in `rds_replication` is worth, the server itself is asked: by a replication session, which leaves nothing.
+    """
+    if server.replication:
+        return
+    if server.rds_replication:
+        ReplicationConnection(source.dsn, source.password, application="stretto-check").close()
+        return
+    amazon = server.rds_replication is not None
+    raise SettingsError(
+        f"role {server.role} at {where(source.dsn)} may not replicate",
+        expected="a member of rds_replication" if amazon else "a role with the replication attribute",
+        fix=f"grant rds_replication to {server.role}" if amazon else f"alter role {server.role} replication",
+    )

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from stretto.embedded.processes import wait_until
 from stretto_connectors.postgres import replication
 from stretto_connectors.postgres.connection import connect, explain, explain_login
 from stretto_connectors.postgres.replication import ReplicationConnection
@@ -122,6 +123,40 @@ def test_settings_of_the_database_do_not_reach_a_session(leader_db: Database, au
             assert conn.execute(f"show {name}".encode()).fetchone() == (ours,)
             assert stream.command(f"show {name}") == [ours]
     stream.close()
+
+
+def test_parameters_are_set_by_a_statement_and_not_as_the_session_begins(leader_db: Database) -> None:
+    parameters = {"session_replication_role": "replica", "jit": "off"}
+    with connect(SecretStr(leader_db.dsn), application="test", autocommit=False, parameters=parameters) as conn:
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        query = "select name, setting, source from pg_settings where name = any(%s)"
+        assert set(conn.execute(query, [[*parameters, "row_security"]])) == {
+            ("session_replication_role", "replica", "session"),
+            ("jit", "off", "session"),
+            ("row_security", "off", "client"),
+        }
+        conn.rollback()
+        assert conn.execute("show session_replication_role").fetchone() == ("replica",)
+
+
+def test_a_parameter_that_the_role_may_not_set_is_a_matter_of_settings_and_leaves_no_session(
+    leader_db: Database,
+) -> None:
+    role = f"weak_{leader_db.name}"
+    leader_db.execute(f"create role {role} login")
+    try:
+        place = SecretStr(leader_db.dsn_as(role))
+        with pytest.raises(SettingsError, match=f"role {role} at .* may not set session_replication_role") as caught:
+            connect(place, application="test", parameters={"session_replication_role": "replica"})
+        assert f"grant set on parameter session_replication_role to {role}" in caught.value.fix
+        still = f"select from pg_stat_activity where usename = '{role}'"
+        assert wait_until(lambda: leader_db.fetch(still) == [], 10.0)
+        with pytest.raises(SettingsError, match=r"refused the login: .*permission denied to set parameter"):
+            connect(
+                SecretStr(leader_db.dsn_as(role) + " options='-c session_replication_role=replica'"), application="t"
+            )
+    finally:
+        leader_db.execute(f"drop role {role}")
 
 
 def test_a_server_that_takes_nothing_does_not_hold_up_for_ever(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from stretto.embedded.processes import wait_until
-from tests.fix_cli import Cli
+from tests.fix_cli import Cli, examine
 from tests.fix_stack import Database
 
 TABLES = """
@@ -138,6 +138,48 @@ def test_a_follower_without_a_grant_is_told_which(
         assert said in done.stderr
         assert "grant" in done.stderr
     assert said in cli("doctor", **roles.settings(roles.reader)).stdout
+
+
+@pytest.fixture
+def amazon(leader_db: Database) -> Iterator[None]:
+    """A role as Amazon RDS has it. On this server membership in it gives no right."""
+    leader_db.execute("create role rds_replication")
+    yield
+    leader_db.execute("drop role rds_replication")
+
+
+@pytest.mark.usefixtures("amazon")
+def test_what_membership_in_rds_replication_is_worth_is_asked_of_the_server(
+    cli: Cli, leader_db: Database, prefix: str
+) -> None:
+    # noinherit: no privilege of rds_replication is this role's own, but a member it is
+    with role(leader_db, f"member_{prefix}", "noinherit", "grant rds_replication to {}") as dsn:
+        for command in (["init", "--dry-run"], ["init"]):
+            done = cli(*command, STRETTO_SOURCE__DSN=dsn)
+            assert done.returncode == 2, done.stderr
+            assert "permission denied to start WAL sender" in done.stderr
+            assert "alter role ... replication; on Amazon RDS and Aurora: grant rds_replication" in done.stderr
+        assert leader_db.fetch("select from pg_publication") == []  # asked before anything was made
+        code, answers = examine(cli, STRETTO_SOURCE__DSN=dsn)
+        assert code == 1
+        assert [line for line in answers["FAIL"] if line.startswith("source role:") and "WAL sender" in line]
+        cli.good("init")
+        done = cli("destroy", "--yes", STRETTO_SOURCE__DSN=dsn)
+        assert done.returncode == 2, done.stderr
+        assert "dropping the slot" in done.stderr
+        assert "grant rds_replication" in done.stderr
+
+
+@pytest.mark.usefixtures("amazon")
+def test_who_is_no_member_of_rds_replication_is_told_to_become_one(cli: Cli, leader_db: Database, prefix: str) -> None:
+    name = f"stranger_{prefix}"
+    with role(leader_db, name, "") as dsn:
+        done = cli("init", STRETTO_SOURCE__DSN=dsn)
+        assert done.returncode == 2, done.stderr
+        assert f"role {name} at" in done.stderr
+        assert "may not replicate" in done.stderr
+        assert f"fix: grant rds_replication to {name}" in done.stderr
+        assert [line for line in examine(cli, STRETTO_SOURCE__DSN=dsn)[1]["FAIL"] if line.startswith("source role:")]
 
 
 def test_follower_add_by_a_role_that_may_not_read_says_what_to_grant(cli: Cli, roles: Roles) -> None:
