@@ -136,15 +136,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _kafka(kafka: KafkaSettings) -> dict[str, str]:
-    given = {
-        "BOOTSTRAP": kafka.bootstrap,
-        "SECURITY_PROTOCOL": kafka.security_protocol,
-        "SASL_MECHANISM": kafka.sasl_mechanism,
-        "SASL_USERNAME": kafka.sasl_username,
-        "SASL_PASSWORD": kafka.sasl_password.get_secret_value() if kafka.sasl_password else "",
-        "OPTIONS": json.dumps(kafka.options) if kafka.options else "",
-    }
-    return {f"STRETTO_KAFKA__{key}": value for key, value in given.items() if value}
+    given = kafka.model_dump(exclude_defaults=True)
+    given["sasl_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
+    given["options"] = json.dumps(kafka.options) if kafka.options else ""
+    return {f"STRETTO_KAFKA__{key.upper()}": str(value) for key, value in given.items() if value}
 
 
 @pytest.fixture

@@ -48,11 +48,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the stack once; what it lacks ends the run before the first test."""
+    """Choose the stack once, for all workers; what it lacks ends the run before the first test."""
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        config.stash[STACK] = Stack(worker["stack"])
+        return
     try:
-        config.stash[STACK] = stacks.choose(config.getoption("--stack"), required=config.getoption("--require-stack"))
+        stack = stacks.choose(config.getoption("--stack"), required=config.getoption("--require-stack"))
     except stacks.NoStackError as error:
         raise pytest.UsageError(str(error)) from None
+    if stack is Stack.EXTERNAL and (config.getoption("numprocesses", default=0) or 0) > 1:
+        raise pytest.UsageError(
+            "--stack external takes one process, for a server has one replication origin for a source: add -n 0"
+        )
+    config.stash[STACK] = stack
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist what was chosen."""
+    node.workerinput["stack"] = str(node.config.stash[STACK])
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -83,7 +97,7 @@ class Database:
     def __init__(self, server: str, name: str) -> None:
         """`server`: the connection string of another database there."""
         self.name = name
-        self.dsn = make_conninfo(server, dbname=name)
+        self.dsn = f"{make_conninfo(server, dbname=None)} dbname={name}"
         """libpq's connection string, as the superuser."""
 
     def dsn_as(self, user: str, password: str = "") -> str:
@@ -130,7 +144,8 @@ def fresh_database(server: PostgresServer) -> Iterator[Database]:
         )
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
         admin.execute(
-            "select pg_replication_origin_drop(roname) from pg_replication_origin where roname <> all(%s)",
+            "select pg_replication_origin_drop(roname) from pg_replication_origin"
+            r" where roname like 'stretto\_%%' and roname <> all(%s)",
             [list(origins)],
         )
 

@@ -4,7 +4,7 @@
      |__ UsageError            exit 2  the request itself is wrong
      |    |__ SettingsError            a setting is missing, unknown or out of range
      |__ Unreachable           exit 3  a server does not answer; trying again may help
-     |    |__ Refused          exit 2  a broker answers, but lets this client not in
+     |    |__ BrokerRefused    exit 2  a broker answers, but lets this client not in
      |__ CheckFailed           exit 1  a check ran and its answer is no
      |__ Halted                exit 4  going on would lose or corrupt data
           |__ Gap                      something between two places in the log or the WAL is missing
@@ -59,7 +59,7 @@ class Unreachable(StrettoError):
     retryable = True
 
 
-class Refused(Unreachable):
+class BrokerRefused(Unreachable):
     """A broker answers, but lets this client not in: its login or TLS.
 
     A command ends with it. A process tries again, for brokers that restart or lose their directory of users refuse everybody.

@@ -26,8 +26,8 @@ class KafkaContainer(DockerContainer):
 
     A broker tells its clients where to find it, so it must know its published port before it starts. That port is chosen
     here and stays the same when the container is stopped and started again. Settings of the broker are environment
-    variables, as the image has them: `with_env("KAFKA_MESSAGE_MAX_BYTES", "1048576")`. Raises TimeoutError, with the
-    container's log as a note, when the broker does not answer within `START_S`.
+    variables, as the image has them: `with_env("KAFKA_MESSAGE_MAX_BYTES", "1048576")`. `start` raises TimeoutError, with the
+    container's log as a note, when the broker does not answer within `START_S`, or a strategy given by `waiting_for` fails.
     """
 
     def __init__(self, image: str = IMAGE) -> None:
@@ -64,13 +64,16 @@ class KafkaContainer(DockerContainer):
 
     def start(self) -> Self:
         """Start the broker; return once it answers."""
-        wait, self._wait_strategy = self._wait_strategy or self._answers(), None
-        self._start_on_a_free_port()
+        wait, self._wait_strategy = self._wait_strategy, None  # only now could it be waited for in vain
+        try:
+            self._start_on_a_free_port()
+        finally:
+            self._wait_strategy = wait
         advertised = f"INSIDE://{self._alias}:{INSIDE},OUTSIDE://{self.bootstrap}"
         script = f"export KAFKA_ADVERTISED_LISTENERS={advertised}\nexec /etc/kafka/docker/run\n"
         self.copy_into_container(script.encode(), _SCRIPT)
         try:
-            wait.with_startup_timeout(START_S).wait_until_ready(self)
+            (wait or self._answers()).wait_until_ready(self)
         except TimeoutError as error:
             error.add_note("".join(part.decode(errors="replace") for part in self.get_logs()))
             raise
@@ -87,7 +90,7 @@ class KafkaContainer(DockerContainer):
                 said = str(error.explanation)
                 if not left or ("already allocated" not in said and "already in use" not in said):
                     raise
-                self.get_wrapped_container().remove(force=True)
+                self.get_wrapped_container().remove(force=True, v=True)
 
     def _port(self) -> int:
         """Where the container is reached by its own address, nothing is published."""
@@ -97,4 +100,5 @@ class KafkaContainer(DockerContainer):
     @staticmethod
     def _answers() -> ExecWaitStrategy:
         tool = "/opt/kafka/bin/kafka-broker-api-versions.sh"
-        return ExecWaitStrategy([tool, "--bootstrap-server", f"localhost:{INSIDE}"])
+        answers = ExecWaitStrategy([tool, "--bootstrap-server", f"localhost:{INSIDE}"])
+        return answers.with_startup_timeout(START_S)

@@ -14,17 +14,18 @@ TAIL = 200
 Read = Callable[[float], str]
 """Gives what was said since a time, in seconds since 1970."""
 
-_watched: dict[str, Read] = {}
+_watched: list[tuple[str, Read]] = []
 
 
 @contextmanager
 def watched(name: str, read: Read) -> Iterator[None]:
     """Until the block ends, failing tests show what `read` gives, under this name."""
-    _watched[name] = read
+    entry = (name, read)
+    _watched.append(entry)
     try:
         yield
     finally:
-        del _watched[name]
+        _watched.remove(entry)
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def running(name: str, container: DockerContainer) -> Iterator[DockerContainer]:
 
 def since(began: float) -> list[tuple[str, str]]:
     """Name and words of every watched container since a time; why they could not be had, when they could not."""
-    return [(name, _read(read, began)) for name, read in _watched.items()]
+    return [(name, _read(read, began)) for name, read in _watched]
 
 
 def now() -> float:

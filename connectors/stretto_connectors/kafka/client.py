@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
 
-from stretto_schemas.errors import Refused, SettingsError, StrettoError, Unreachable
+from stretto_schemas.errors import BrokerRefused, SettingsError, StrettoError, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,6 @@ SAYS_WITHIN_S = 5.0
 
 TROUBLE_S = 60.0
 """A connection that failed longer ago is not the reason of what fails now."""
-
-FIX_LOGIN = "correct sasl_mechanism, sasl_username and sasl_password in section [kafka]"
 
 
 def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
@@ -43,7 +41,7 @@ def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
         "logger": logging.getLogger("librdkafka"),
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
-        "error_cb": _noting(kafka.bootstrap),
+        "error_cb": _noting(_whose(kafka)),
         "socket.nagle.disable": True,
         "enable.metrics.push": False,
         # A producer would ask the broker to make a topic that was deleted, with settings of its own.
@@ -59,17 +57,22 @@ def client_options(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     return options | kafka.options
 
 
-_troubles: dict[str, tuple[float, confluent_kafka.KafkaError]] = {}
-"""By bootstrap servers: why a connection failed last, and when. A call that waits in vain is told nothing but the time."""
+_Client = tuple[str, str]
+_troubles: dict[_Client, tuple[float, confluent_kafka.KafkaError]] = {}
+"""By bootstrap servers and user: why a connection failed last, and when. A call that waits in vain is told nothing but the time."""
 
 
-def _noting(bootstrap: str) -> Callable[[confluent_kafka.KafkaError], None]:
+def _whose(kafka: KafkaSettings) -> _Client:
+    return kafka.bootstrap, kafka.sasl_username
+
+
+def _noting(client: _Client) -> Callable[[confluent_kafka.KafkaError], None]:
     """Connection trouble heals by itself inside librdkafka; when it does not, it is the reason to name."""
 
     def note(error: confluent_kafka.KafkaError) -> None:
         log.debug("kafka client: %s", error.str())
         if error.code() != confluent_kafka.KafkaError._ALL_BROKERS_DOWN:  # says nothing that was not said before
-            _troubles[bootstrap] = (time.monotonic(), error)
+            _troubles[client] = (time.monotonic(), error)
 
     return note
 
@@ -77,29 +80,30 @@ def _noting(bootstrap: str) -> Callable[[confluent_kafka.KafkaError], None]:
 def no_answer(kafka: KafkaSettings, doing: str, said: str = "") -> Unreachable:
     """The error for a call that ended without an answer, with why connections failed just before, if they did.
 
-    Refused when it was the login or TLS, which the calls themselves never say.
+    BrokerRefused when it was the login or TLS, which the calls themselves never say.
     """
-    when, trouble = _troubles.get(kafka.bootstrap, (0.0, None))
-    if trouble is None or time.monotonic() - when > TROUBLE_S:
-        return Unreachable(
-            f"Kafka at {kafka.bootstrap} does not answer while {doing}" + (f": {said}" if said else ""),
-            fix="start the broker, or correct `bootstrap` or security_protocol in section [kafka]; this is tried again",
-        )
-    why = trouble.str().partition(" (after ")[0]
-    if trouble.code() == confluent_kafka.KafkaError._AUTHENTICATION:
-        return Refused(
-            f"Kafka at {kafka.bootstrap} refused the login of {_principal(kafka)}: {why}",
-            fix=FIX_LOGIN,
-        )
-    if trouble.code() == confluent_kafka.KafkaError._SSL:
-        return Refused(
-            f"there is no TLS with Kafka at {kafka.bootstrap}: {why}",
-            fix="correct security_protocol in section [kafka], or name the broker's CA there: "
-            'options = { "ssl.ca.location" = "ca.pem" }',
-        )
+    when, trouble = _troubles.get(_whose(kafka), (0.0, None))
+    why = said
+    if trouble is not None and time.monotonic() - when <= TROUBLE_S:
+        why = trouble.str().partition(" (after ")[0]
+        if trouble.code() == confluent_kafka.KafkaError._AUTHENTICATION:
+            return _login_refused(kafka, why)
+        if trouble.code() == confluent_kafka.KafkaError._SSL:
+            return BrokerRefused(
+                f"there is no TLS with Kafka at {kafka.bootstrap}: {why}",
+                fix="correct security_protocol in section [kafka], or name the broker's CA there: "
+                'options = { "ssl.ca.location" = "ca.pem" }',
+            )
     return Unreachable(
-        f"Kafka at {kafka.bootstrap} does not answer while {doing}: {why}",
+        f"Kafka at {kafka.bootstrap} does not answer while {doing}" + (f": {why}" if why else ""),
         fix="start the broker, or correct `bootstrap` or security_protocol in section [kafka]; this is tried again",
+    )
+
+
+def _login_refused(kafka: KafkaSettings, why: str) -> BrokerRefused:
+    return BrokerRefused(
+        f"Kafka at {kafka.bootstrap} refused the login of {_principal(kafka)}: {why}",
+        fix="correct sasl_mechanism, sasl_username and sasl_password in section [kafka]",
     )
 
 
@@ -123,15 +127,15 @@ def outcome(future: Future[T], kafka: KafkaSettings, doing: str, timeout_s: floa
         raise no_answer(kafka, doing) from None
 
 
-class Polled(Protocol):
-    """A client of any kind."""
+class Asked(Protocol):
+    """A client that answers questions and has no records to give: one that reads would lose them here."""
 
     def poll(self, timeout: float) -> object:
         """Serve callbacks."""
 
 
 def explain(
-    error: confluent_kafka.KafkaException, kafka: KafkaSettings, doing: str, client: Polled | None = None
+    error: confluent_kafka.KafkaException, kafka: KafkaSettings, doing: str, client: Asked | None = None
 ) -> StrettoError:
     """Kafka's refusal in words. What may heal by waiting is Unreachable, retryable.
 
@@ -155,16 +159,28 @@ def explain(
             expected="topic names that differ in more than '.' and '_', which Kafka's metrics cannot tell apart",
             fix="rename one of the tables or schemas, or leave one out of `tables` in section [source]",
         )
-    if cause.code() in (
-        confluent_kafka.KafkaError._AUTHENTICATION,
-        confluent_kafka.KafkaError.SASL_AUTHENTICATION_FAILED,
-    ):
-        return Refused(
-            f"Kafka at {kafka.bootstrap} refused the login of {_principal(kafka)}: {cause.str()}",
-            fix=FIX_LOGIN,
-        )
-    return no_answer(kafka, doing, cause.str())
+    if cause.code() in _LOGIN:
+        return _login_refused(kafka, cause.str())
+    if cause.code() in _NO_ANSWER:
+        return no_answer(kafka, doing, cause.str())
+    return Unreachable(
+        f"Kafka at {kafka.bootstrap} refused while {doing}: {cause.str()}",
+        fix="see the broker's log; this is tried again",
+    )
 
+
+_LOGIN = {confluent_kafka.KafkaError._AUTHENTICATION, confluent_kafka.KafkaError.SASL_AUTHENTICATION_FAILED}
+
+_NO_ANSWER = {
+    confluent_kafka.KafkaError._ALL_BROKERS_DOWN,
+    confluent_kafka.KafkaError._MSG_TIMED_OUT,
+    confluent_kafka.KafkaError._RESOLVE,
+    confluent_kafka.KafkaError._TIMED_OUT,
+    confluent_kafka.KafkaError._TIMED_OUT_QUEUE,
+    confluent_kafka.KafkaError._TRANSPORT,
+    confluent_kafka.KafkaError.REQUEST_TIMED_OUT,
+}
+"""Nobody said no, there was nobody."""
 
 _AUTH = {
     confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED: "the right to do this with the topic",

@@ -15,12 +15,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, b
 
 from stretto_connectors.kafka.client import explain, outcome
 from stretto_connectors.kafka.topics import partition_counts
-from stretto_schemas.errors import Refused, Unreachable
+from stretto_schemas.errors import BrokerRefused, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
 TIMEOUT_S = 15.0
-ASKED_FOR_S = 1.0
-"""A client that is not let in is told nothing, so it asks anew this often whether that is the matter."""
+FIRST_WAIT_S = 1.0
+BELIEVED_AFTER_S = 2.0
 SETTLED_WITHIN_S = 30.0
 """Brokers make and delete topics after they answered: until then the topic cannot be used, or made again."""
 SETTLE_PAUSE_S = 0.1
@@ -36,17 +36,24 @@ class Cluster:
 
 
 def read_cluster(client: AdminClient, kafka: KafkaSettings, timeout_s: float = TIMEOUT_S) -> Cluster:
-    """Ask for the cluster. Raises Unreachable after `timeout_s`, Refused as soon as the broker does not let this client in."""
-    deadline = time.monotonic() + timeout_s
+    """Ask for the cluster. Raises Unreachable after `timeout_s`, BrokerRefused when the broker lets this client not in.
+
+    A client that is not let in is told nothing: it asks anew, each time for longer, whether that is the matter. A broker that
+    restarts refuses everybody for a moment, so it is believed only after a while.
+    """
+    began = time.monotonic()
+    wait_s = FIRST_WAIT_S
     while True:
-        left = deadline - time.monotonic()
+        left = began + timeout_s - time.monotonic()
         try:
-            metadata = client.list_topics(timeout=max(0.1, min(ASKED_FOR_S, left)))
+            metadata = client.list_topics(timeout=max(0.1, min(wait_s, left)))
             return Cluster(brokers=len(metadata.brokers), cluster_id=str(metadata.cluster_id))
         except KafkaException as error:
             failure = explain(error, kafka, "asking for the cluster", client)
-            if isinstance(failure, Refused) or not failure.retryable or left <= ASKED_FOR_S:
+            believed = isinstance(failure, BrokerRefused) and time.monotonic() - began > BELIEVED_AFTER_S
+            if believed or not failure.retryable or left <= wait_s:
                 raise failure from None
+        wait_s *= 2
 
 
 def topic_configs(client: AdminClient, kafka: KafkaSettings, topics: Collection[str]) -> dict[str, dict[str, str]]:

@@ -154,13 +154,13 @@ def watermarks(kafka: KafkaSettings, topic: str, partition: int = 0) -> tuple[in
 
 def require_topic(client: confluent_kafka.Consumer, kafka: KafkaSettings, topic: str, timeout_s: float) -> None:
     """Return when the broker has the topic and lets this client see it. Raises Unreachable, Halted (no such topic) or
-    SettingsError (no right to it: then fetching gives no error, and no records either).
+    SettingsError (no right to it: then fetching gives no error, and no records either). Reads nothing.
     """
     doing = f"asking for topic {topic}"
     try:
         answer = client.list_topics(topic, timeout=timeout_s).topics[topic].error
     except KafkaException as error:
-        raise explain(error, kafka, doing, client) from None
+        raise explain(error, kafka, doing) from None
     if answer is not None and answer.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         raise missing_topic(topic)
     if answer is not None and answer.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:

@@ -49,7 +49,6 @@ class LogWriter:
         self._id = transactional_id
         self._timeout_s = transaction_timeout_s
         self._opened_at = 0.0
-        self._marked: set[str] = set()
         self._producer = confluent_kafka.Producer(
             {
                 **client_options(kafka, transactional_id),
@@ -80,10 +79,12 @@ class LogWriter:
         """Begin a Kafka transaction with the records `first`. Raises as `commit` does."""
         self._offsets: dict[Partition, int] = {}
         self._counts: dict[Partition, int] = {}
+        self._others: set[str] = set()
         try:
             self._producer.begin_transaction()
             self._opened_at = _clock_s()
             for record in first:
+                self._others.add(record[0])
                 self._produce(*record)
         except KafkaException as error:
             raise self._failure(error) from None
@@ -124,6 +125,7 @@ class LogWriter:
         failpoint("capture.after_rows", self._producer.flush)
         try:
             for record in last:
+                self._others.add(record[0])
                 self._produce(*record)
             failpoint("capture.after_frontier", self._producer.flush)
             self._producer.commit_transaction(self._timeout_s + 10)
@@ -138,8 +140,7 @@ class LogWriter:
         return {place: self._offsets[place] + count for place, count in self._counts.items()}
 
     def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int, **more: Any) -> None:
-        """Produce one of the few records that are no rows, waiting while librdkafka's queue is full."""
-        self._marked.add(topic)
+        """Produce, waiting while librdkafka's queue is full."""
         while True:
             try:
                 self._producer.produce(topic, value, key, partition, **{k: v for k, v in more.items() if v is not None})
@@ -162,7 +163,7 @@ class LogWriter:
                 expected=f"at most {self._kafka.max_message_bytes} bytes (max_message_bytes) and the topic's max.message.bytes",
                 fix="raise `max_message_bytes` in section [kafka] and max.message.bytes of the table's topic, then start again",
             )
-        topics = sorted({topic for topic, _ in self._counts} | self._marked)
+        topics = sorted({topic for topic, _ in self._counts} | self._others)
         more = f" and {len(topics) - TOPICS_NAMED} more" if len(topics) > TOPICS_NAMED else ""
         return explain(error, self._kafka, f"writing to {', '.join(topics[:TOPICS_NAMED])}{more}")
 

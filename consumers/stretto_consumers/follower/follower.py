@@ -70,6 +70,7 @@ class Follower:
                 pause_s = FIRST_PAUSE_S
             log.warning("%s; trying again in %.1f s", failure.found, pause_s)
             self._progress.restarting(failure.found)
+            del failure  # its traceback would keep the old session
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, self._settings.follower.retry_max_s)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from itertools import islice
 
@@ -23,7 +22,7 @@ from stretto_consumers.follower.accounting import Accounting, Batch, Partition
 from stretto_consumers.follower.start_position import position_after_cut
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
-from stretto_schemas.errors import Gap, StrettoError, Unreachable
+from stretto_schemas.errors import BrokerRefused, Gap, StrettoError, Unreachable
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.position import Position
 from stretto_schemas.repairs import COPY_AGAIN
@@ -76,7 +75,8 @@ class LogReader:
         self._paused: set[Partition] = set()
         self._had = -1
         self._waiting_since = time.monotonic()
-        self._heard_at = -math.inf
+        self._silent_s = SILENT_AFTER_S  # the first time asks at once
+        self._away = ""
         self._committed_at = time.monotonic()
         self.budget = Budget(settings.follower.buffer_bytes, settings.follower.spill_dir)
         ignored = frozenset({names.message_topic(settings.prefix, settings.source.name)})
@@ -98,13 +98,13 @@ class LogReader:
         self._assign()
         self._hold_frontiers()
         self._hold_rows()
-        if time.monotonic() - self._heard_at > SILENT_AFTER_S:
-            self._ask_for_the_log()
         first = self._consumer.poll(timeout_s)
         if first is None:
+            self._hear_nothing(timeout_s)
             self._look_for_gap()
             return None
-        self._heard_at = time.monotonic()
+        if first.error() is None:
+            self._silent_s = 0.0
         self._take([first, *self._consumer.consume(AT_ONCE, 0)])
         self._assign()
         batch = self._whole_batch()
@@ -112,10 +112,25 @@ class LogReader:
             self._look_for_gap()
         return batch
 
-    def _ask_for_the_log(self) -> None:
-        """A consumer that is not let in, or has lost every broker, just gets nothing: ask what the matter is, if there is one."""
-        require_topic(self._consumer, self._kafka, self._topic, ASK_S)
-        self._heard_at = time.monotonic()
+    def _hear_nothing(self, for_s: float) -> None:
+        """A consumer that is not let in, or has lost every broker, just gets nothing: ask what the matter is, if there is one.
+
+        That nobody answers ends no session: librdkafka finds the brokers again, and what was read so far is not read twice.
+        """
+        self._silent_s += for_s
+        if self._silent_s < SILENT_AFTER_S:
+            return
+        self._silent_s = 0.0
+        try:
+            require_topic(self._consumer, self._kafka, self._topic, ASK_S)
+        except BrokerRefused:
+            raise
+        except Unreachable as error:
+            if error.found != self._away:
+                log.warning("%s; reading goes on as soon as it does", error.found)
+            self._away = error.found
+        else:
+            self._away = ""
 
     def _whole_batch(self) -> Batch | None:
         """What has come is a batch: from now on the next one is waited for."""
@@ -259,8 +274,9 @@ class LogReader:
         if now - self._waiting_since <= STALLED_AFTER_S:
             return
         self._waiting_since = now
-        for topic, partition in lacking:
+        for topic in {topic for topic, _ in lacking}:
             require_topic(self._consumer, self._kafka, topic, ASK_S)
+        for topic, partition in lacking:
             low, high = self._watermarks(topic, partition)
             wanted = self.accounting.next_offset.get((topic, partition), 0)
             if high < wanted or (low > wanted and self._too_few((topic, partition), low, lacking[topic, partition])):

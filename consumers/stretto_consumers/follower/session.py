@@ -79,6 +79,8 @@ class Session:
         self._published_at = 0.0
         self._published: Position | None = None
         self._publish_again_s = PUBLISHED_AT_MOST_EVERY_S
+        self._unpublished_for = ""
+        """Why the last position was not taken."""
         self._visible_us = 0
         self._producer: confluent_kafka.Producer | None = None
         self._log: Accounting | None = None
@@ -93,6 +95,10 @@ class Session:
                 self._publish()
             with suppress(confluent_kafka.KafkaException):  # an error that was told of before
                 self._producer.flush(FLUSH_S)
+        if self._producer is not None:
+            # What nobody took would go out later, behind the next session's, and its callback would keep this session.
+            self._producer.purge()
+            self._producer.poll(0)
         for close in reversed(self._closers):
             close()
 
@@ -135,6 +141,7 @@ class Session:
                 "max.in.flight.requests.per.connection": 1,
                 "acks": "all",
                 "linger.ms": 0,
+                "message.timeout.ms": 10_000,  # by then a newer one is due
             }
         )
         self._log = reader.accounting
@@ -225,8 +232,8 @@ class Session:
         key = f"{follower}/{position.source}".encode()
         self._published, self._publish_again_s = position, PUBLISHED_AT_MOST_EVERY_S
         try:
-            self._producer.produce(topic, encode_state(state), key, on_delivery=self._delivered)
             self._producer.poll(0)
+            self._producer.produce(topic, encode_state(state), key, on_delivery=self._delivered)
         except confluent_kafka.KafkaException as error:
             self._not_published(topic, error)
         except BufferError:
@@ -235,8 +242,13 @@ class Session:
     def _delivered(self, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None:
             self._not_published(message.topic() or "", confluent_kafka.KafkaException(error))
+        else:
+            self._unpublished_for = ""
 
     def _not_published(self, topic: str, error: confluent_kafka.KafkaException) -> None:
-        why = explain(error, self._settings.kafka, f"publishing to {topic}")
-        log.warning("where this follower stands is not published: %s", why)
+        if error.args[0].code() != confluent_kafka.KafkaError._PURGE_QUEUE:
+            why = str(explain(error, self._settings.kafka, f"publishing to {topic}"))
+            if why != self._unpublished_for:
+                log.warning("where this follower stands is not published: %s", why)
+            self._unpublished_for = why
         self._published, self._publish_again_s = None, self._settings.follower.publish_s

@@ -16,6 +16,7 @@ from stretto_schemas.frontier import Frontier, Open, PartitionOffset, Transactio
 from stretto_schemas.names import transactions_topic
 from stretto_schemas.position import Position
 from stretto_schemas.settings import load
+from tests.fix_proxy import proxy_to
 from tests.fix_stack import make_topic
 
 
@@ -93,6 +94,71 @@ def test_a_partition_that_comes_far_ahead_waits_in_kafka_and_loses_nothing(kafka
         assert reader.accounting.position.end_lsn == 639
     finally:
         reader.close()
+
+
+def test_a_broker_that_falls_silent_is_named_once_and_read_on_when_it_answers(
+    kafka: EmbeddedKafka, prefix: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reader stays, with all that it has: a session that ended would read a large transaction from its start again."""
+    monkeypatch.setattr(log, "SILENT_AFTER_S", 1.0)
+    monkeypatch.setattr(log, "ASK_S", 0.5)
+    environment = {"STRETTO_KAFKA__BOOTSTRAP": kafka.bootstrap, "STRETTO_PREFIX": prefix}
+    settings = load(None, environment)
+    source, topic, rows = settings.source.name, transactions_topic(prefix, settings.source.name), f"{prefix}.rows"
+    make_topic(kafka, topic)
+    make_topic(kafka, rows)
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
+
+    def write(number: int) -> None:
+        """A frontier of two rows, of which only one is there: the other one comes later."""
+        producer.produce(rows, b"x", b"key", 0)
+        lsn = 600 + number
+        frontier = Frontier(
+            *(source, 7, "1", 1),
+            commit_lsn=lsn,
+            end_lsn=lsn,
+            commit_ts_us=1,
+            sequence=number,
+            partitions=[(rows, 0)],
+            counts=[2],
+            transactions=[Transaction(number, lsn, lsn, 1, [0, 2])],
+        )
+        producer.produce(topic, encode_record(frontier), partition=0)
+        assert producer.flush(30) == 0
+
+    def complete() -> None:
+        producer.produce(rows, b"y", b"key", 0)
+        assert producer.flush(30) == 0
+
+    with proxy_to(kafka.port, advertised=True) as proxy:
+        behind = load(None, environment | {"STRETTO_KAFKA__BOOTSTRAP": f"127.0.0.1:{proxy.port}"})
+        reader = LogReader(behind, Position(source, 7, 500, 5, 500, 0, -1, {(rows, 0): 0}))
+        taken: list[int] = []
+
+        def take() -> int:
+            batch = reader.poll(0.2)
+            if batch is not None:
+                taken.append(batch.records)
+            return len(taken)
+
+        def half_read() -> bool:
+            return take() == 0 and len(reader.accounting.queues[rows, 0]) == 1
+
+        try:
+            write(0)
+            assert wait_until(half_read, 30.0)
+            proxy.cut()
+            assert wait_until(lambda: take() == 0 and "does not answer while asking" in caplog.text, 60.0)
+            assert wait_until(lambda: take() == 0 and reader._silent_s > 0.5, 30.0)  # asked again, and said nothing new
+            complete()
+            write(1)
+            complete()
+            proxy.mend()
+            assert wait_until(lambda: take() == 2 or sum(taken) == 4, 60.0), taken
+            assert sum(taken) == 4
+        finally:
+            reader.close()
+    assert caplog.text.count("does not answer while asking") == 1
 
 
 def test_a_partition_that_was_held_back_is_read_again_behind_a_cut_head(kafka: EmbeddedKafka, prefix: str) -> None:
