@@ -19,6 +19,8 @@ from stretto.embedded import ports
 from stretto.testing import logs
 
 ROOT = Path(__file__).parents[2]
+IMAGE = "stretto-test:local"
+"""Not the one that somebody's own stack here runs on."""
 UP_S = 420
 """An image that is not built yet is built first."""
 
@@ -45,6 +47,8 @@ class Composed:
         self.capture_port, self.prometheus_port = capture, prometheus
         self._environment = {
             **os.environ,
+            "COMPOSE_PROJECT_NAME": self.name,
+            "STRETTO_IMAGE": IMAGE,
             "STRETTO_LEADER_PORT": str(leader),
             "STRETTO_FOLLOWER_DB_PORT": str(follower),
             "STRETTO_KAFKA_PORT": str(kafka),
@@ -91,6 +95,21 @@ class Composed:
             raise AssertionError(f"docker compose {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done
 
+    def bash(self, line: str) -> str:
+        """Run a line of the README in its folder, as a user types it; give what it printed."""
+        done = subprocess.run(
+            ["bash", "-ec", line],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=UP_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}{done.stdout}"
+        return done.stdout
+
     def services(self) -> dict[str, dict[str, Any]]:
         """What `docker compose ps` says of each container that runs, by its name without the project's."""
         lines = self.run("ps", "--format", "json").stdout.splitlines()
@@ -125,6 +144,13 @@ class Composed:
         """Run a query on the follower."""
         return self._fetch(self.follower_port, "follower_password", query)
 
+    def follower_has(self, query: str) -> bool:
+        """Whether the follower answers true; a table that is not there yet does not."""
+        try:
+            return self.follower(query) == [(True,)]
+        except psycopg.Error:
+            return False
+
     def equal(self, query: str) -> bool:
         """Whether leader and follower answer alike; a table or server that is not there just now is another answer."""
         try:
@@ -150,7 +176,7 @@ class Composed:
         self._network("disconnect", "--force", f"{self.name}_default", f"{self.name}-{service}-1")
 
     def connect(self, service: str) -> None:
-        """Put it back, under the name and address that it had."""
+        """Put it back, under the name that it had."""
         self._network("connect", "--alias", service, f"{self.name}_default", f"{self.name}-{service}-1")
 
     def _network(self, *arguments: str) -> None:

@@ -88,11 +88,13 @@ def test_a_full_disk_of_the_follower_is_waited_for(stack: Composed) -> None:
         stack,
         "rm -f /small/filler; fallocate -l $(($(df --output=avail -B1 /small | tail -1) - 4000000)) /small/filler",
     )
-    stack.leader(
-        "insert into wide select i, string_agg(md5(random()::text), '') from generate_series(1, 4000) i, generate_series(1, 60) group by i"
-    )
-    assert wait_until(lambda: "No space left on device" in stack.log("follower"), 60.0), stack.log("follower")
-    on_follower_db(stack, "rm /small/filler")
+    try:
+        stack.leader(
+            "insert into wide select i, string_agg(md5(random()::text), '') from generate_series(1, 4000) i, generate_series(1, 60) group by i"
+        )
+        assert wait_until(lambda: "No space left on device" in stack.log("follower"), 60.0), stack.log("follower")
+    finally:
+        on_follower_db(stack, "rm /small/filler")
     stack.run("up", "--detach", "follower-db")  # PostgreSQL itself may have ended for want of WAL
     assert wait_until(lambda: stack.equal("select count(*), sum(hashtext(body)) from wide"), 120.0)
     assert stack.follower("select count(*) from wide") == [(4000,)]
@@ -112,7 +114,7 @@ def test_a_wrong_hash_ends_the_build(tmp_path: Path) -> None:
         )
     )
     done = subprocess.run(
-        ["docker", "build", "--target", "build", str(tmp_path)],
+        ["docker", "build", "--force-rm", "--target", "build", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=300,

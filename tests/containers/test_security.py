@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         leader.psql(f"create database shop; create role app_owner login password '{PASSWORD}'")
         leader.psql("alter database shop owner to app_owner")
         with psycopg.connect(leader.dsn("app_owner", "shop"), autocommit=True) as conn:
+            assert conn.info.server_version < 180_000, "an older one than all other tests have"
             conn.execute(TABLES.encode())
         leader.psql(documented("At the source", "sql").replace("'...'", f"'{PASSWORD}'"), "shop")
         follower.psql(documented("At the follower", "sql").replace("'...'", f"'{PASSWORD}'"))
@@ -114,15 +116,20 @@ AGED = {"STRETTO_KAFKA__RETENTION_HOURS": "0.0005", "STRETTO_CAPTURE__TRIM_S": "
 """Frontiers are older than the rows' retention after two seconds."""
 
 
-def without(secured: Secured, step: str) -> Iterator[AclBinding]:
-    """Each right that this step needs, while it is taken away."""
+def needed(secured: Secured, step: str) -> list[AclBinding]:
+    """The rights that this step needs, in the order in which it uses them."""
     granted = {(right.principal, right.name, right.operation): right for right in secured.rights}
-    for right in [granted[each] for each in USED[step]]:
-        secured.kafka.revoke(right)
-        try:
-            yield right
-        finally:
-            secured.kafka.add(right)
+    return [granted[each] for each in USED[step]]
+
+
+@contextmanager
+def without(secured: Secured, right: AclBinding) -> Iterator[None]:
+    """Take a right away until the block ends."""
+    secured.kafka.revoke(right)
+    try:
+        yield
+    finally:
+        secured.kafka.add(right)
 
 
 def names(said: str, right: AclBinding) -> bool:
@@ -145,24 +152,28 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
     )
     superuser = {"STRETTO_SOURCE__DSN": secured.leader.dsn("postgres", "shop")}
     owner = {"STRETTO_SOURCE__DSN": secured.leader.dsn("app_owner", "shop")}
-    for right in without(secured, "init"):
-        refused(admin("init", **owner), right)
+    for right in needed(secured, "init"):
+        with without(secured, right):
+            refused(admin("init", **owner), right)
     admin.good("init", **owner)
     admin.good("destroy", "--yes", **owner)
     admin.good("init", **superuser)  # for tables that are made later
 
-    for right in without(secured, "capture"):
-        refused(capture("run", "capture"), right)
+    for right in needed(secured, "capture"):
+        with without(secured, right):
+            refused(capture("run", "capture"), right)
     with capture.running("run", "capture") as capturing:
         capturing.until_ready()
-        for right in without(secured, "add"):
-            refused(admin("follower", "add"), right)
+        for right in needed(secured, "add"):
+            with without(secured, right):
+                refused(admin("follower", "add"), right)
         admin.good("follower", "add")
-        for right in without(secured, "follower"):
-            refused(follower("run", "follower"), right)
+        for right in needed(secured, "follower"):
+            with without(secured, right):
+                refused(follower("run", "follower"), right)
         for step in ("publish", "group"):
-            for right in without(secured, step):
-                with follower.running("run", "follower") as following:
+            for right in needed(secured, step):
+                with without(secured, right), follower.running("run", "follower") as following:
                     assert wait_until(lambda: names(following.log, right), EQUAL_S), following.log  # noqa: B023 - at once
         with follower.running("run", "follower") as following:
             following.until_ready()
@@ -175,12 +186,14 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
                 assert wait_until(lambda: led.execute(rows).fetchall() == [(21,)], EQUAL_S), following.log
             assert "2 tables: equal" in admin.good("verify")
             admin.good("status")
-            for right in without(secured, "doctor"):
-                done = admin("doctor", **superuser)
-                assert done.returncode == 1, (right, done.stderr, done.stdout)
-                assert names(done.stdout, right), (right, done.stdout)
-            for _ in without(secured, "doctor's look at the broker"):
-                assert "grant DescribeConfigs on the cluster" in admin.good("doctor", **superuser)
+            for right in needed(secured, "doctor"):
+                with without(secured, right):
+                    done = admin("doctor", **superuser)
+                    assert done.returncode == 1, (right, done.stderr, done.stdout)
+                    assert names(done.stdout, right), (right, done.stdout)
+            for right in needed(secured, "doctor's look at the broker"):
+                with without(secured, right):
+                    assert "grant DescribeConfigs on the cluster" in admin.good("doctor", **superuser)
             assert "FAIL" not in admin.good("doctor", **superuser)
             assert following.stop() == 0
         assert capturing.stop() == 0
@@ -188,16 +201,18 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
     with psycopg.connect(secured.leader.dsn("app_owner", "shop"), autocommit=True) as leading:
         leading.execute("create table later (id int primary key)")
         leading.execute("insert into later values (1)")
-    for right in without(secured, "new table"):
-        refused(capture("run", "capture"), right)
-    for right in without(secured, "trim"):
-        with capture.running("run", "capture", **AGED) as capturing:
+    for right in needed(secured, "new table"):
+        with without(secured, right):
+            refused(capture("run", "capture"), right)
+    for right in needed(secured, "trim"):
+        with without(secured, right), capture.running("run", "capture", **AGED) as capturing:
             assert wait_until(lambda: names(capturing.log, right), EQUAL_S), capturing.log  # noqa: B023 - at once
     with capture.running("run", "capture", **AGED) as capturing:
         assert wait_until(lambda: "begins at offset" in capturing.log, EQUAL_S), capturing.log
         assert capturing.stop() == 0
-    for right in without(secured, "destroy"):
-        refused(admin("destroy", "--yes", "--follower", **superuser), right)
+    for right in needed(secured, "destroy"):
+        with without(secured, right):
+            refused(admin("destroy", "--yes", "--follower", **superuser), right)
     admin.good("destroy", "--yes", "--follower", **superuser)
 
 
