@@ -55,6 +55,18 @@ POD_VOLUMES = {
 """What the Pod Security Standard `restricted` allows."""
 
 SETTINGS = KUBERNETES / "example" / "shop" / "stretto.toml"
+PAGE = ROOT / "docs" / "deploy" / "kubernetes.md"
+
+WHOLE = {"status", "doctor", "verify"}
+"""Commands that log in at both databases."""
+
+PRINCIPALS = {
+    "stretto-capture": "stretto-capture",
+    "stretto-follower": "stretto-follower",
+    "stretto-setup": "stretto-admin",
+    "stretto-tools": "stretto-admin",
+}
+"""Workload, and who it is for Kafka."""
 
 ALL = manifests()
 PODS = [manifest for manifest in ALL if manifest.pod is not None]
@@ -81,6 +93,15 @@ def port() -> Iterator[int]:
         yield http.port
 
 
+@pytest.fixture
+def example() -> list[Manifest]:
+    """The example as kustomize builds it; the files alone do not tell."""
+    ours = [manifest for manifest in built() if manifest.origin.startswith("example/")]
+    if not ours:
+        pytest.skip("the example is not built: neither kustomize nor kubectl is on the PATH")
+    return ours
+
+
 def image() -> dict[str, str]:
     """Variables that the image sets."""
     lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
@@ -103,6 +124,33 @@ def mounted(pod: Tree, container: Tree, path: str) -> Tree:
     (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
     found: Tree = volume
     return found
+
+
+def logins(pod: Tree, container: Tree) -> set[str]:
+    """Servers for which a container has the password, and the CA that the settings name."""
+    tree = tomllib.loads(SETTINGS.read_text())
+    authorities = {"kafka": tree["kafka"]["options"]["ssl.ca.location"]}
+    for side in ("source", "follower"):
+        found = re.search(r"sslrootcert=(\S+)", tree[side]["dsn"])
+        assert found is not None
+        authorities[side] = found[1]
+    paths = {each["name"]: each["value"] for each in container["env"]}
+    secrets = {each["name"] for each in pod["volumes"] if "secret" in each}
+    places = [Path(each["mountPath"]) for each in container["volumeMounts"] if each["name"] in secrets]
+    return {
+        server
+        for server, authority in authorities.items()
+        for variable in [f"STRETTO_{server.upper()}__{'SASL_' if server == 'kafka' else ''}PASSWORD_FILE"]
+        if variable in paths
+        and all(any(Path(path).is_relative_to(place) for place in places) for path in (paths[variable], authority))
+    }
+
+
+def executed() -> list[tuple[str, str, list[str]]]:
+    """Kind, name and arguments of each `kubectl exec` of the page."""
+    kinds = {"deploy": "Deployment", "deployment": "Deployment", "job": "Job"}
+    found = re.findall(r"kubectl .*\bexec (\S+)/(\S+) -- stretto ([^\n`#]+)", PAGE.read_text())
+    return [(kinds[kind], name, arguments.split()) for kind, name, arguments in found]
 
 
 def each_container() -> list[Any]:
@@ -244,7 +292,7 @@ def test_all_pods_are_behind_the_network_policy_and_the_monitor() -> None:
     (components,) = chosen["PodMonitor"]["selector"]["matchExpressions"]
     labelled = [manifest.tree["spec"]["template"]["metadata"]["labels"] for manifest in PODS]
     assert all(everywhere.items() <= each.items() for each in labelled)
-    assert set(components["values"]) == {each[components["key"]] for each in labelled} - {"setup"}
+    assert set(components["values"]) == {each[components["key"]] for each in labelled} - {"setup", "tools"}
     assert [each["port"] for each in chosen["PodMonitor"]["podMetricsEndpoints"]] == ["http"]
     assert [each["port"] for each in chosen["NetworkPolicy"]["ingress"][0]["ports"]] == ["http"]
 
@@ -258,29 +306,75 @@ def test_a_captures_successor_waits_for_it_and_a_follower_has_a_stand_by() -> No
 
 def test_a_job_does_not_try_again_what_trying_cannot_mend() -> None:
     """Codes 2 and 4, as docs/cli.md has them."""
-    (spec,) = [manifest.tree["spec"] for manifest in written() if manifest.kind == "Job"]
+    specs = {manifest.name: manifest.tree["spec"] for manifest in written() if manifest.kind == "Job"}
+    assert set(specs) == {"stretto-setup", "stretto-tools"}
     on_exit = {"operator": "In", "values": [2, 4]}
-    assert spec["podFailurePolicy"]["rules"] == [{"action": "FailJob", "onExitCodes": on_exit}]
-    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # without it Kubernetes takes no such policy
+    for spec in specs.values():
+        assert spec["podFailurePolicy"]["rules"] == [{"action": "FailJob", "onExitCodes": on_exit}]
+        assert spec["template"]["spec"]["restartPolicy"] == "Never"  # without it Kubernetes takes no such policy
 
 
-def test_the_example_is_what_it_is_meant_to_be() -> None:
-    """As kustomize builds it, where there is one; the files alone do not tell."""
-    ours = [manifest for manifest in built() if manifest.origin.startswith("example/")]
-    assert {manifest.tree["metadata"].get("namespace") for manifest in ours} <= {"shop"}
-    for manifest in ours:
+def test_the_pod_for_commands_by_hand_lasts_and_yet_ends() -> None:
+    (job,) = [manifest for manifest in written() if manifest.name == "stretto-tools"]
+    assert job.pod is not None
+    (container,) = containers(job.pod)
+    assert container["args"][:2] == ["status", "--watch"]
+    assert job.tree["spec"]["activeDeadlineSeconds"] > 0
+
+
+def test_the_page_runs_commands_where_they_have_the_logins_that_they_need(example: list[Manifest]) -> None:
+    assert {arguments[0] for _, _, arguments in executed()} == WHOLE
+    assert PAGE.read_text().count("kubectl -n shop exec") == len(executed())
+    for kind, name, arguments in executed():
+        done = CliRunner().invoke(app, [*arguments, "--help"])
+        assert done.exit_code == 0, done.output
+        (pod,) = [each.pod for each in example if (each.kind, each.name) == (kind, name)]
+        assert pod is not None
+        assert logins(pod, pod["containers"][0]) == {"source", "follower", "kafka"}
+
+
+def test_every_process_is_somebody_of_its_own_for_kafka(example: list[Manifest]) -> None:
+    """As docs/security.md has them, with a Secret of its own, also in the container that runs before the others."""
+    granted = set(re.findall(r"--allow-principal User:(\S+)", (ROOT / "docs" / "security.md").read_text()))
+    assert granted == set(PRINCIPALS.values())
+    assert "sasl_username" not in tomllib.loads(SETTINGS.read_text())["kafka"]
+    pods = {manifest.name: manifest.pod for manifest in example if manifest.pod is not None}
+    assert set(pods) == set(PRINCIPALS)
+    for name, pod in pods.items():
+        for container in containers(pod):
+            given = {each["name"]: each["value"] for each in container["env"]}
+            assert given["STRETTO_KAFKA__SASL_USERNAME"] == PRINCIPALS[name]
+            secret = mounted(pod, container, given["STRETTO_KAFKA__SASL_PASSWORD_FILE"])["secret"]["secretName"]
+            assert secret == "stretto-kafka-" + PRINCIPALS[name].removeprefix("stretto-")
+
+
+def test_a_process_has_no_logins_but_its_own(example: list[Manifest]) -> None:
+    pods = {manifest.name: manifest.pod for manifest in example if manifest.kind == "Deployment" and manifest.pod}
+    found = {name: logins(pod, pod["containers"][0]) for name, pod in pods.items()}
+    assert found == {"stretto-capture": {"source", "kafka"}, "stretto-follower": {"follower", "kafka"}}
+    assert {
+        name: {each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
+        for name, pod in pods.items()
+    } == {
+        "stretto-capture": {"stretto-source", "stretto-kafka-capture"},
+        "stretto-follower": {"stretto-follower", "stretto-kafka-follower"},
+    }
+
+
+def test_the_example_is_what_it_is_meant_to_be(example: list[Manifest]) -> None:
+    assert {manifest.tree["metadata"].get("namespace") for manifest in example} <= {"shop"}
+    for manifest in example:
         if manifest.pod is None:
             continue
         tree = tomllib.loads(SETTINGS.read_text())
         (name,) = {each["configMap"]["name"] for each in manifest.pod["volumes"] if "configMap" in each}
-        assert name in {each.name for each in ours if each.kind == "ConfigMap" and each.origin == manifest.origin}
+        assert name in {each.name for each in example if each.kind == "ConfigMap" and each.origin == manifest.origin}
         assert name.startswith("stretto-")
         for container in containers(manifest.pod):
             assert container["image"] == "registry.example.org/stretto:0.1.0"
             variables = {each["name"] for each in container["env"]}
-            assert "STRETTO_KAFKA__SASL_PASSWORD_FILE" in variables
             authority = tree["kafka"]["options"]["ssl.ca.location"]
-            assert mounted(manifest.pod, container, authority)["secret"]["secretName"] == "stretto-kafka"
+            assert mounted(manifest.pod, container, authority)["secret"]["secretName"].startswith("stretto-kafka-")
             for side in ("source", "follower"):
                 if f"STRETTO_{side.upper()}__PASSWORD_FILE" in variables:
                     named = re.search(r"sslrootcert=(\S+)", tree[side]["dsn"])

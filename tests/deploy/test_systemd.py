@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +17,7 @@ from stretto_schemas.settings import load
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 PROGRAM = "/opt/stretto/bin/stretto"
+PAGE = ROOT / "docs" / "deploy" / "systemd.md"
 
 EXPOSURE = "20"
 """Tenths of a point on the scale of `systemd-analyze security`, where 10 points are a service that may do anything."""
@@ -47,14 +50,17 @@ def test_there_is_one_for_each_process() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=named)
-def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
-    """Where systemd is; everywhere, that it has the three sections, in which every key stands once but for lists."""
+def test_it_has_three_sections_in_which_every_key_stands_once_but_for_lists(unit: Path) -> None:
     sections = read(unit)
     assert list(sections) == ["Unit", "Service", "Install"]
     lists = {"Environment", "SystemCallFilter"}
     assert {key for section in sections.values() for key, values in section.items() if len(values) > 1} <= lists
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=named)
+def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
-        return
+        pytest.skip("systemd-analyze is not on the PATH")
     copy = tmp_path / unit.name
     copy.write_text(unit.read_text().replace(PROGRAM, str(shutil.which("true"))))
     for arguments in (["verify"], ["security", "--offline=true", f"--threshold={EXPOSURE}"]):
@@ -102,3 +108,35 @@ def test_both_are_confined_alike() -> None:
     confined = [unit.read_text().partition("\nDynamicUser=")[2] for unit in UNITS]
     assert confined[0]
     assert confined[0] == confined[1]
+
+
+def test_the_page_runs_the_installed_program_with_the_logins_that_its_commands_need(tmp_path: Path) -> None:
+    """Variables are exported, or stand before the one command that has them; their files were installed above."""
+    found = re.search(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    installed: set[str] = set()
+    exported: dict[str, str] = {}
+    commands: dict[str, set[str]] = {}
+    for line in found[1].splitlines():
+        words = shlex.split(line, comments=True)
+        own = dict(word.split("=", 1) for word in words if word.startswith("STRETTO_"))
+        rest = [word for word in words if word not in {f"{name}={value}" for name, value in own.items()}]
+        if rest == ["export"]:
+            exported |= own
+        elif rest[:1] == ["install"]:
+            installed.add(rest[-1])
+        elif rest[:1] == [PROGRAM]:
+            done = CliRunner().invoke(app, [*rest[1:], "--help"])
+            assert done.exit_code == 0, done.output
+            given = exported | own
+            assert set(given.values()) <= installed
+            commands[" ".join(rest[1:])] = set(given)
+            (tmp_path / "secret").write_text("x")
+            load(None, {name: str(tmp_path / "secret") for name in given if name.endswith("_FILE")})
+        else:
+            assert "stretto" not in rest[:1]
+    assert set(commands) == {"init", "follower add", "status"}
+    assert "STRETTO_SOURCE__DSN_FILE" in commands["init"]
+    for command in ("follower add", "status"):
+        assert {"STRETTO_SOURCE__PASSWORD_FILE", "STRETTO_FOLLOWER__PASSWORD_FILE"} <= commands[command]
+    assert all("STRETTO_CONFIG" in given for given in commands.values())
