@@ -191,7 +191,7 @@ def kafka(stack_dir: Path) -> Iterator[EmbeddedKafka]:
         yield broker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def kafka_settings(kafka: EmbeddedKafka) -> dict[str, str]:
     """The broker as settings in the environment."""
     return {stacks.BOOTSTRAP: kafka.bootstrap}

@@ -41,8 +41,9 @@ def running(name: str, container: DockerContainer) -> Iterator[DockerContainer]:
 
 
 def since(began: float) -> list[tuple[str, str]]:
-    """Name and words of every watched container since a time; why they could not be had, when they could not."""
-    return [(name, _read(read, began)) for name, read in _watched]
+    """Name and words of every watched container that said something since a time, or why that could not be had."""
+    said = [(name, _read(read, began)) for name, read in _watched]
+    return [(name, words) for name, words in said if words.strip()]
 
 
 def now() -> float:

@@ -79,25 +79,27 @@ def test_a_wrong_password(stack: Composed, tmp_path: Path) -> None:
 
 
 def on_follower_db(composed: Composed, command: str) -> str:
-    return composed.run("exec", "-T", "follower-db", "sh", "-c", command).stdout
+    return composed.run("exec", "-T", "--user", "postgres", "follower-db", "sh", "-c", command).stdout
 
 
 def test_a_full_disk_of_the_follower_is_waited_for(stack: Composed) -> None:
+    on_follower_db(stack, "mkdir -p /small/space")
+    stack.follower("create tablespace small location '/small/space'")
+    stack.follower("create table wide (id int primary key, body text) tablespace small")
     stack.leader("create table wide (id int primary key, body text)")
-    on_follower_db(
-        stack,
-        "rm -f /small/filler; fallocate -l $(($(df --output=avail -B1 /small | tail -1) - 4000000)) /small/filler",
-    )
+    on_follower_db(stack, "fallocate -l $(($(df --output=avail -B1 /small | tail -1) - 4000000)) /small/filler")
     try:
         stack.leader(
-            "insert into wide select i, string_agg(md5(random()::text), '') from generate_series(1, 4000) i, generate_series(1, 60) group by i"
+            "insert into wide select i, string_agg(md5(random()::text), '')"
+            " from generate_series(1, 4000) i, generate_series(1, 60) group by i"
         )
-        assert wait_until(lambda: "No space left on device" in stack.log("follower"), 60.0), stack.log("follower")
+        assert wait_until(lambda: "No space left on device" in stack.log("follower"), 60.0)
+        assert stack.follower("select count(*) from wide") == [(0,)]
     finally:
         on_follower_db(stack, "rm /small/filler")
-    stack.run("up", "--detach", "follower-db")  # PostgreSQL itself may have ended for want of WAL
     assert wait_until(lambda: stack.equal("select count(*), sum(hashtext(body)) from wide"), 120.0)
     assert stack.follower("select count(*) from wide") == [(4000,)]
+    assert wait_until(lambda: stack.healthy(*ALL), 60.0), stack.services()
 
 
 def test_a_wrong_hash_ends_the_build(tmp_path: Path) -> None:

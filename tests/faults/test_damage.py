@@ -204,7 +204,10 @@ def test_without_the_topic_of_positions_a_follower_goes_on(faults: Faults) -> No
     follower = faults.processes.follower()
     faults.write_some()
     faults.settled()
-    follower.says(f"not published to {topic}")
+    follower.says(
+        f"where this follower stands is not published: Kafka at {faults.pipeline.settings.kafka.bootstrap} refused"
+    )
+    assert f"while publishing to {topic}: " in follower.log
     faults.check_equal()
     follower.stop()
     capture.stop()

@@ -44,7 +44,7 @@ def follower_server(request: pytest.FixtureRequest, stack: Stack) -> PostgresSer
     return _server(request, stack, "stretto_follower", stacks.FOLLOWER)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def kafka_settings(request: pytest.FixtureRequest, stack: Stack) -> dict[str, str]:
     """The broker as settings in the environment."""
     match stack:
