@@ -50,4 +50,3 @@ def test_servers_are_had_and_their_logs_are_shown_with_a_failure(tmp_path: Path)
     assert "1 failed" in done.stdout
     shown = done.stdout.partition("container leader (postgres:18)")[2]
     assert 'column "this_is_no_column" does not exist' in shown
-    assert "container kafka (apache/kafka:4.1.1)" in done.stdout

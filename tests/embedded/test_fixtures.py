@@ -19,10 +19,10 @@ def test_each_test_has_a_database_of_its_own_on_each_server(leader_db: Database,
 
 def test_a_database_goes_with_its_slots_and_origins(leader: EmbeddedPostgres, leader_db: Database) -> None:
     with fresh_database(leader) as other:
-        other.execute("select pg_create_logical_replication_slot('short_lived', 'pgoutput')")
-        other.execute("select pg_replication_origin_create('short_lived')")
-    assert leader_db.fetch("select slot_name from pg_replication_slots where slot_name = 'short_lived'") == []
-    assert leader_db.fetch("select roname from pg_replication_origin where roname = 'short_lived'") == []
+        other.execute("select pg_create_logical_replication_slot('stretto_short_lived', 'pgoutput')")
+        other.execute("select pg_replication_origin_create('stretto_short_lived')")
+    assert leader_db.fetch("select slot_name from pg_replication_slots where slot_name = 'stretto_short_lived'") == []
+    assert leader_db.fetch("select roname from pg_replication_origin where roname = 'stretto_short_lived'") == []
     assert leader_db.fetch("select 1 from pg_database where datname = %s", other.name) == []
 
 
