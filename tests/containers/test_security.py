@@ -286,7 +286,7 @@ def test_integration_tests_run_on_an_external_stack(secured: Secured, tmp_path: 
     """An older PostgreSQL, TLS and SCRAM everywhere."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("STRETTO_", "PYTEST_"))}
     options = ["-n", "0", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'own'}", "--stack", "external"]
-    tests = ["tests/integration/test_end_to_end.py", "tests/integration/test_processes.py"]
+    tests = ["tests/integration/test_processes.py", "tests/integration/test_columns.py"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=ROOT,
