@@ -100,9 +100,9 @@ class Database:
         self.dsn = f"{make_conninfo(server, dbname=None)} dbname={name}"
         """libpq's connection string, as the superuser."""
 
-    def dsn_as(self, user: str, password: str = "") -> str:
+    def dsn_as(self, user: str) -> str:
         """The connection string of another role."""
-        return make_conninfo(self.dsn, user=user, **({"password": password} if password else {}))
+        return make_conninfo(self.dsn, user=user)
 
     @property
     def port(self) -> int:

@@ -15,16 +15,21 @@ CHUNK = 64 * 1024
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
+def self_signed(folder: Path, *names: str) -> tuple[Path, Path]:
+    """A server's certificate for these names (`IP:127.0.0.1`, `DNS:db1`), signed by itself, and its key: files in PEM."""
+    certificate, key = folder / "server.crt", folder / "server.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", f"subjectAltName={','.join(names)}", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
 class TlsFront:
     """Answers the SSLRequest, ends TLS and passes everything on to `target`. Every method may be called from any thread."""
 
     def __init__(self, target: int, folder: Path) -> None:
         self._target = target
-        self.certificate = folder / "server.crt"
-        key = folder / "server.key"
-        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        made += ["-addext", f"subjectAltName=IP:{HOST}", "-keyout", str(key), "-out", str(self.certificate)]
-        subprocess.run(made, check=True, capture_output=True)
+        self.certificate, key = self_signed(folder, f"IP:{HOST}")
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(self.certificate, key)
         self._open: set[asyncio.StreamWriter] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -44,11 +43,6 @@ def since(began: float) -> list[tuple[str, str]]:
     """Name and words of every watched container that said something since a time, or why that could not be had."""
     said = [(name, _read(read, began)) for name, read in _watched]
     return [(name, words) for name, words in said if words.strip()]
-
-
-def now() -> float:
-    """The clock of containers' logs."""
-    return time.time()
 
 
 def _read(read: Read, began: float) -> str:

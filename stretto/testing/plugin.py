@@ -7,6 +7,7 @@ Each fixture needs a Docker engine that answers; containers start when the first
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -45,7 +46,7 @@ def stretto_kafka() -> Iterator[KafkaContainer]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when the test began."""
-    item.stash[_BEGAN] = logs.now()
+    item.stash[_BEGAN] = time.time()
 
 
 @pytest.hookimpl(wrapper=True)

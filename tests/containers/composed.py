@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -163,21 +164,28 @@ class Composed:
             cursor = conn.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def pause(self, service: str) -> None:
-        """Its processes stand still; whoever talks to it hears nothing any more."""
+    def status(self) -> Any:
+        """What `stretto status` says, asked in capture's container."""
+        return json.loads(self.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
+
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """In the block its processes stand still; whoever talks to it hears nothing any more."""
         self.run("pause", service)
+        try:
+            yield
+        finally:
+            self.run("unpause", service)
 
-    def unpause(self, service: str) -> None:
-        """They go on."""
-        self.run("unpause", service)
-
-    def disconnect(self, service: str) -> None:
-        """Take it off the network without a word to whoever talks to it."""
-        self._network("disconnect", "--force", f"{self.name}_default", f"{self.name}-{service}-1")
-
-    def connect(self, service: str) -> None:
-        """Put it back, under the name that it had."""
-        self._network("connect", "--alias", service, f"{self.name}_default", f"{self.name}-{service}-1")
+    @contextmanager
+    def disconnected(self, service: str) -> Iterator[None]:
+        """In the block it is off the network, without a word to whoever talks to it; then it is back under its name."""
+        place = f"{self.name}_default", f"{self.name}-{service}-1"
+        self._network("disconnect", "--force", *place)
+        try:
+            yield
+        finally:
+            self._network("connect", "--alias", service, *place)
 
     def _network(self, *arguments: str) -> None:
         subprocess.run(["docker", "network", *arguments], check=True, capture_output=True, text=True)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
@@ -27,6 +26,10 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 from stretto.embedded.processes import wait_until
 from stretto.testing import logs
 from stretto.testing.kafka import INSIDE, KafkaContainer
+from stretto_connectors.kafka.client import admin
+from stretto_schemas.settings import load
+from tests.fix_tls import self_signed
+from tests.pages import block
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -37,11 +40,7 @@ PASSWORD = secrets.token_hex(12)
 
 def documented(heading: str, language: str) -> str:
     """The block of this language below a heading of docs/security.md: what it tells users to run is what is run here."""
-    page = (ROOT / "docs" / "security.md").read_text()
-    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
-    assert found, f"docs/security.md has no {language} under {heading!r}"
-    return found[1]
+    return block("docs/security.md", language, after=f"## {heading}\n")
 
 
 @functools.cache
@@ -61,16 +60,12 @@ class Certificate:
     @classmethod
     def make(cls, folder: Path) -> Certificate:
         """One for `docker_host()`."""
-        made = cls(folder / "server.crt", folder / "server.key")
         host = docker_host()
         try:
             name = f"IP:{ipaddress.ip_address(host)}"
         except ValueError:
             name = f"DNS:{host}"
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=server"]
-        command += ["-addext", f"subjectAltName={name}", "-keyout", str(made.key), "-out", str(made.certificate)]
-        subprocess.run(command, check=True, capture_output=True)
-        return made
+        return cls(*self_signed(folder, name))
 
 
 class Postgres:
@@ -123,16 +118,7 @@ class Kafka:
         self._certificate = certificate
         self._users: set[str] = set()
         self._add_user_inside("root")
-        self._admin = AdminClient(
-            {
-                "bootstrap.servers": container.bootstrap,
-                "security.protocol": "SASL_SSL",
-                "ssl.ca.location": str(certificate.certificate),
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": "root",
-                "sasl.password": PASSWORD,
-            }
-        )
+        self._admin = admin(load(None, self.settings("root")).kafka)
         assert wait_until(self._answers, ADMIN_S), "the broker does not know its first user"
 
     def _add_user_inside(self, name: str) -> None:

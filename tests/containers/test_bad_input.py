@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stretto.embedded.processes import wait_until
+from tests.checkout import copy_checkout
 from tests.containers.composed import ROOT, Composed
 
 SERVERS = ("leader", "follower-db", "kafka")
@@ -103,18 +105,9 @@ def test_a_full_disk_of_the_follower_is_waited_for(stack: Composed) -> None:
 
 
 def test_a_wrong_hash_ends_the_build(tmp_path: Path) -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tmp_path / name)
+    copy_checkout(tmp_path)
     lock = tmp_path / "deploy" / "image" / "build.lock"
-    lines = lock.read_text().splitlines(keepends=True)
-    lock.write_text(
-        "".join(
-            line.replace("sha256:", "sha256:0")[: len(line)].rstrip() + "\n" if "sha256:" in line else line
-            for line in lines
-        )
-    )
+    lock.write_text(re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
     done = subprocess.run(
         ["docker", "build", "--force-rm", "--target", "build", str(tmp_path)],
         capture_output=True,

@@ -7,7 +7,8 @@ import re
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from stretto.embedded.processes import wait_until
 from stretto_schemas import metrics
 from stretto_schemas.metrics import MetricName
-from tests.containers.composed import ROOT, Composed
+from tests.containers.composed import Composed
+from tests.pages import block
 
 ALL = ("leader", "follower-db", "kafka", "capture", "follower")
 ROWS_S = 60.0
@@ -24,9 +26,7 @@ ROWS_S = 60.0
 
 def tour() -> list[str]:
     """The commands of the README's tour, continued lines joined."""
-    page = (ROOT / "README.md").read_text().partition("With Docker Compose")[2]
-    block = page.partition("```sh\n")[2].partition("```")[0]
-    return block.replace("\\\n", " ").splitlines()
+    return block("README.md", "sh", after="With Docker Compose").replace("\\\n", " ").splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,7 @@ def test_the_rules_are_what_promtool_takes(observed: Composed) -> None:
 
 
 def test_status_asks_both_processes(composed: Composed) -> None:
-    said = json.loads(composed.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
-    assert {name: each["state"] for name, each in said["processes"].items()} == {
+    assert {name: each["state"] for name, each in composed.status()["processes"].items()} == {
         "capture": "running",
         "follower": "running",
     }
@@ -177,25 +176,27 @@ def test_each_service_is_killed_and_comes_back(composed: Composed, service: str)
     assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
 
 
+CUTS = (Composed.paused, Composed.disconnected)
+
+
 def insert_into(table: str) -> bytes:
     return f"insert into {table} select coalesce(max(id), 0) + 1 from {table}".encode()
 
 
-@pytest.mark.parametrize("cut", ["pause", "disconnect"])
-def test_a_broker_that_falls_silent_is_named_and_nothing_is_lost(composed: Composed, cut: str) -> None:
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_broker_that_falls_silent_is_named_and_nothing_is_lost(
+    composed: Composed, cut: Callable[[Composed, str], AbstractContextManager[None]]
+) -> None:
     """Packets vanish, or nobody takes them up: other than after a kill no connection is reset."""
-    table = f"silent_{cut}"
+    table = f"silent_{cut.__name__}"
     composed.leader(f"create table {table} (id int primary key)")
     composed.run("restart", "follower")  # what it says of this cut stands alone in its log
     assert wait_until(lambda: composed.healthy(*ALL), 60.0), composed.services()
     said = composed.log("follower").count("does not answer")
-    getattr(composed, cut)("kafka")
-    try:
+    with cut(composed, "kafka"):
         composed.leader(insert_into(table).decode())
         assert wait_until(lambda: composed.log("follower").count("does not answer") > said, 60.0)
         assert not composed.follower_has(f"select count(*) > 0 from {table}")
-    finally:
-        getattr(composed, {"pause": "unpause", "disconnect": "connect"}[cut])("kafka")
     composed.leader(insert_into(table).decode())
     assert wait_until(lambda: composed.follower_has(f"select count(*) = 2 from {table}"), 90.0)
     assert wait_until(lambda: composed.healthy(*ALL), 90.0), composed.services()
@@ -205,15 +206,12 @@ def test_a_broker_that_falls_silent_is_named_and_nothing_is_lost(composed: Compo
 def test_a_database_that_falls_silent_is_waited_for(composed: Composed, service: str) -> None:
     table = f"silent_{service.replace('-', '_')}"
     composed.leader(f"create table {table} (id int primary key)")
-    for cut, mended in ((composed.pause, composed.unpause), (composed.disconnect, composed.connect)):
+    for cut in CUTS:
         with composed.connect_leader() as writer:
             writer.execute(insert_into(table))
-            cut(service)
-            try:
+            with cut(composed, service):
                 if service == "follower-db":
                     writer.execute(insert_into(table))
-            finally:
-                mended(service)
         assert wait_until(lambda: composed.equal(f"select count(*) from {table}"), 90.0)
     assert composed.follower(f"select count(*) from {table}") == [(4 if service == "follower-db" else 2,)]
     assert wait_until(lambda: composed.healthy(*ALL), 90.0), composed.services()
@@ -229,8 +227,7 @@ def test_a_stopped_follower_makes_an_alert_fire_and_shows_in_the_lag(observed: C
         )
 
     def behind() -> float:
-        status = json.loads(observed.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
-        return float(status["lag"]["total"]["seconds"])
+        return float(observed.status()["lag"]["total"]["seconds"])
 
     observed.run("stop", "follower")
     observed.leader("insert into unseen values (1)")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.checkout import run_pytest
 
 CONFTEST = """
 pytest_plugins = ["stretto.testing.plugin"]
@@ -37,15 +36,7 @@ def test_that_fails(stretto_leader):
 def test_servers_are_had_and_their_logs_are_shown_with_a_failure(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_theirs.py").write_text(TESTS)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_theirs.py"],
-        cwd=tmp_path,
-        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = run_pytest("test_theirs.py", cwd=tmp_path, timeout=180)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     assert "1 failed" in done.stdout
     shown = done.stdout.partition("container leader (postgres:18)")[2]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ import pytest
 from confluent_kafka.admin._acl import AclBinding, AclOperation
 
 from stretto.embedded.processes import wait_until
+from tests.checkout import run_pytest
 from tests.containers.secured import (
     PASSWORD,
-    ROOT,
     Certificate,
     Kafka,
     Postgres,
@@ -284,22 +282,14 @@ def test_a_client_that_postgresql_does_not_let_in_is_told_why(
 
 def test_integration_tests_run_on_an_external_stack(secured: Secured, tmp_path: Path) -> None:
     """An older PostgreSQL, TLS and SCRAM everywhere."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("STRETTO_", "PYTEST_"))}
-    options = ["-n", "0", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'own'}", "--stack", "external"]
-    tests = ["tests/integration/test_processes.py", "tests/integration/test_columns.py"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *tests],
-        cwd=ROOT,
-        env=environment
-        | secured.kafka.settings("root")
-        | {
+    done = run_pytest(
+        *("-n", "0", f"--basetemp={tmp_path / 'own'}", "--stack", "external"),
+        *("tests/integration/test_processes.py", "tests/integration/test_columns.py"),
+        environment={
             "TEST_LEADER_DSN": secured.leader.dsn("postgres", "postgres"),
             "TEST_FOLLOWER_DSN": secured.follower.dsn("postgres", "postgres"),
+            **secured.kafka.settings("root"),
         },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert "stack: external for tests/integration" in done.stdout

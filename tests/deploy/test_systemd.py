@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import subprocess
@@ -13,11 +12,11 @@ from typer.testing import CliRunner
 
 from stretto.cli import app
 from stretto_schemas.settings import load
+from tests.pages import block
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 PROGRAM = "/opt/stretto/bin/stretto"
-PAGE = ROOT / "docs" / "deploy" / "systemd.md"
 
 EXPOSURE = "20"
 """Tenths of a point on the scale of `systemd-analyze security`, where 10 points are a service that may do anything."""
@@ -112,12 +111,10 @@ def test_both_are_confined_alike() -> None:
 
 def test_the_page_runs_the_installed_program_with_the_logins_that_its_commands_need(tmp_path: Path) -> None:
     """Variables are exported, or stand before the one command that has them; their files were installed above."""
-    found = re.search(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None
     installed: set[str] = set()
     exported: dict[str, str] = {}
     commands: dict[str, set[str]] = {}
-    for line in found[1].splitlines():
+    for line in block("docs/deploy/systemd.md", "sh").splitlines():
         words = shlex.split(line, comments=True)
         own = dict(word.split("=", 1) for word in words if word.startswith("STRETTO_"))
         rest = [word for word in words if word not in {f"{name}={value}" for name, value in own.items()}]

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.checkout import run_pytest
+
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 
 
 def collected(*options: str, **environment: str) -> tuple[int, str]:
     """Exit code and words of a run that only collects."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("STRETTO_", "PYTEST_", "TEST_"))}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-n",
-            "0",
-            "-p",
-            "no:cacheprovider",
-            "--collect-only",
-            *options,
-            "tests/integration",
-        ],
-        cwd=ROOT,
-        env=own | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_pytest("-n", "0", "--collect-only", *options, "tests/integration", timeout=120, environment=environment)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -116,6 +116,13 @@ def admin(kafka: KafkaSettings, client_id: str = "stretto-admin") -> AdminClient
     return AdminClient(client_options(kafka, client_id))
 
 
+def drop(producer: confluent_kafka.Producer) -> None:
+    """Throw away what a producer still holds, and serve its callbacks: nothing of it goes out later or keeps their owner."""
+    producer.purge()
+    with suppress(confluent_kafka.KafkaException):  # a producer that failed for good says so once more
+        producer.poll(0)
+
+
 def outcome(future: Future[T], kafka: KafkaSettings, doing: str, timeout_s: float) -> T:
     """What an admin request came to. Raises Unreachable when no answer came, else KafkaException as librdkafka does.
 

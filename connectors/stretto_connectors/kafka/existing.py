@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, b
 )
 
 from stretto_connectors.kafka.client import explain, outcome
-from stretto_connectors.kafka.topics import partition_counts
+from stretto_connectors.kafka.topics import partition_counts, topic_metadata
 from stretto_schemas.errors import BrokerRefused, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
@@ -97,12 +97,7 @@ def await_leaders(client: AdminClient, kafka: KafkaSettings, topics: Collection[
 
 
 def _led(client: AdminClient, kafka: KafkaSettings, topic: str) -> bool:
-    try:
-        found = client.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise explain(error, kafka, "listing topics", client) from None
-    if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        raise explain(KafkaException(found.error), kafka, f"looking at topic {topic}")
+    found = topic_metadata(client, kafka, topic, TIMEOUT_S)
     return found.error is None and bool(found.partitions) and all(p.leader >= 0 for p in found.partitions.values())
 
 

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 
 from stretto_connectors.kafka.client import client_options, explain, no_answer, outcome
+from stretto_connectors.kafka.topics import topic_metadata
 from stretto_schemas.errors import Halted
 from stretto_schemas.frontier import Frontier, Open, Record, decode_record
 from stretto_schemas.repairs import START_OVER
@@ -156,15 +157,9 @@ def require_topic(client: confluent_kafka.Consumer, kafka: KafkaSettings, topic:
     """Return when the broker has the topic and lets this client see it. Raises Unreachable, Halted (no such topic) or
     SettingsError (no right to it: then fetching gives no error, and no records either). Reads nothing.
     """
-    doing = f"asking for topic {topic}"
-    try:
-        answer = client.list_topics(topic, timeout=timeout_s).topics[topic].error
-    except KafkaException as error:
-        raise explain(error, kafka, doing) from None
-    if answer is not None and answer.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+    error = topic_metadata(client, kafka, topic, timeout_s).error
+    if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         raise missing_topic(topic)
-    if answer is not None and answer.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        raise explain(KafkaException(answer), kafka, doing)
 
 
 def missing_topic(topic: str) -> Halted:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import confluent_kafka
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, TopicMetadata  # type: ignore[attr-defined]  # exported, but not by name
 from confluent_kafka.cimpl import NewTopic
 
 from stretto_connectors.kafka.client import explain, outcome
@@ -60,6 +60,23 @@ def ensure_topics(
             if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
                 raise explain(error, kafka, doing, client) from None
     return made
+
+
+def topic_metadata(
+    client: AdminClient | confluent_kafka.Consumer, kafka: KafkaSettings, topic: str, timeout_s: float
+) -> TopicMetadata:
+    """What the brokers say of one topic; `error` where they have none. Raises Unreachable or SettingsError (no right to see it).
+
+    Of a consumer nothing is read, not even its callbacks: a record could come along.
+    """
+    doing = f"asking for topic {topic}"
+    try:
+        found = client.list_topics(topic, timeout=timeout_s).topics[topic]
+    except confluent_kafka.KafkaException as error:
+        raise explain(error, kafka, doing, client if isinstance(client, AdminClient) else None) from None
+    if found.error is not None and found.error.code() == confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise explain(confluent_kafka.KafkaException(found.error), kafka, doing)
+    return found
 
 
 def partition_counts(client: AdminClient, kafka: KafkaSettings, prefix: str = "") -> dict[str, int]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from stretto_connectors.failpoints import failpoint
-from stretto_connectors.kafka.client import client_options, explain
+from stretto_connectors.kafka.client import client_options, drop, explain
 from stretto_schemas.errors import Fenced, Halted, StrettoError, Unreachable
 from stretto_schemas.settings import KafkaSettings
 
@@ -83,9 +82,7 @@ class LogWriter:
         try:
             self._producer.begin_transaction()
             self._opened_at = _clock_s()
-            for record in first:
-                self._others.add(record[0])
-                self._produce(*record)
+            self._write(first)
         except KafkaException as error:
             raise self._failure(error) from None
         failpoint("capture.after_open", self._producer.flush)
@@ -124,9 +121,7 @@ class LogWriter:
         """
         failpoint("capture.after_rows", self._producer.flush)
         try:
-            for record in last:
-                self._others.add(record[0])
-                self._produce(*record)
+            self._write(last)
             failpoint("capture.after_frontier", self._producer.flush)
             self._producer.commit_transaction(self._timeout_s + 10)
         except KafkaException as error:
@@ -138,6 +133,12 @@ class LogWriter:
                 fix="this is tried again",
             )
         return {place: self._offsets[place] + count for place, count in self._counts.items()}
+
+    def _write(self, records: Iterable[LogRecord]) -> None:
+        """Records that are no rows: few, and of topics that no partition counts."""
+        for record in records:
+            self._others.add(record[0])
+            self._produce(*record)
 
     def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int, **more: Any) -> None:
         """Produce, waiting while librdkafka's queue is full."""
@@ -172,9 +173,7 @@ class LogWriter:
 
         It must be gone at once: an init that nobody waits for any more would be tried on, and fence its successor.
         """
-        self._producer.purge()
-        with suppress(KafkaException):  # a producer that failed for good says so once more
-            self._producer.poll(0)
+        drop(self._producer)
         del self._producer
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import confluent_kafka
 
 from stretto_connectors.failpoints import failpoint
-from stretto_connectors.kafka.client import client_options, explain
+from stretto_connectors.kafka.client import client_options, drop, explain
 from stretto_connectors.postgres.apply import Applier
 from stretto_connectors.postgres.bookkeeping import (
     advance_position,
@@ -63,6 +63,10 @@ def _no_position(source: str) -> UsageError:
     )
 
 
+_DROPPED = (confluent_kafka.KafkaError._PURGE_QUEUE, confluent_kafka.KafkaError._PURGE_INFLIGHT)
+"""What the end of a session threw away, waiting and on its way."""
+
+
 class Session:
     """Owns every connection of one run. Use as a context manager."""
 
@@ -97,8 +101,7 @@ class Session:
                 self._producer.flush(FLUSH_S)
         if self._producer is not None:
             # What nobody took would go out later, behind the next session's, and its callback would keep this session.
-            self._producer.purge()
-            self._producer.poll(0)
+            drop(self._producer)
         for close in reversed(self._closers):
             close()
 
@@ -246,7 +249,7 @@ class Session:
             self._unpublished_for = ""
 
     def _not_published(self, topic: str, error: confluent_kafka.KafkaException) -> None:
-        if error.args[0].code() != confluent_kafka.KafkaError._PURGE_QUEUE:
+        if error.args[0].code() not in _DROPPED:
             why = str(explain(error, self._settings.kafka, f"publishing to {topic}"))
             if why != self._unpublished_for:
                 log.warning("where this follower stands is not published: %s", why)
