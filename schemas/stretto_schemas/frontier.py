@@ -84,7 +84,7 @@ class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="re
     system_id: str
     timeline: int
     commit_lsn: int
-    """Of the newest transaction in this or an earlier frontier."""
+    """Of the newest transaction in this or an earlier frontier; 0 when there was none yet."""
     end_lsn: int
     """Where capture starts again: the next transaction has `commit_lsn >= end_lsn`."""
     commit_ts_us: int

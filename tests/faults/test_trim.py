@@ -57,6 +57,17 @@ def test_frontiers_go_after_their_rows_and_a_follower_that_had_them_goes_on(faul
     faults.check_equal()
 
 
+def test_a_follower_that_stands_at_the_beginning_of_the_log_lacks_nothing_of_its_cut_head(faults: Faults) -> None:
+    settings = faults.pipeline.settings
+    capture = faults.processes.capture(**SOON)
+    [(place,)] = faults.pipeline.follower.fetch("select frontier_offset from stretto.position")
+    assert wait_until(lambda: first_offset(settings) > place, 30.0), capture.log
+    faults.write_some(50)
+    faults.processes.follower()
+    faults.settled()
+    faults.check_equal()
+
+
 def test_a_deleted_topic_holds_nothing_back(faults: Faults) -> None:
     settings, leader = faults.pipeline.settings, faults.pipeline.leader
     capture, follower = faults.processes.capture(**SOON), faults.processes.follower()

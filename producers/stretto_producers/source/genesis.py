@@ -47,7 +47,7 @@ def make_genesis(
         epoch=row[0] // 1_000_000,  # another log is another epoch: a follower of one never goes on in the other
         system_id=identity.system_id,
         timeline=identity.timeline,
-        commit_lsn=consistent_point,
+        commit_lsn=0,  # no transaction yet: who stands at the consistent point lacks none before it
         end_lsn=consistent_point,
         commit_ts_us=row[0],
         sequence=0,
