@@ -56,7 +56,7 @@ def locks() -> Iterator[tuple[Path, str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     known = entries()
     for file, wanted in (
-        ("run.lock", project["project"]["dependencies"]),
+        ("run.lock", [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["lag"]]),
         ("build.lock", project["build-system"]["requires"]),
     ):
         yield HERE / file, "".join(known[name] for name in sorted(closure(wanted)))
