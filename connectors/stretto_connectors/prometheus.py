@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily
 
 from stretto_schemas import metrics
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 
 RESTARTS = Counter(*metrics.RESTARTS)
 ACTIVE = Gauge(*metrics.ACTIVE)

@@ -32,27 +32,6 @@ class Position(msgspec.Struct):
     heartbeat_us: int = 0
 
 
-class FollowerState(msgspec.Struct):
-    """A record of `<prefix>.followers`, keyed `follower/source`: what has been applied, and when it was visible."""
-
-    follower: str
-    source: str
-    epoch: int
-    term: int
-    end_lsn: int
-    commit_ts_us: int
-    """Commit time of the newest source transaction visible on the follower, microseconds since 1970."""
-    visible_ts_us: int
-    """When the follower's own COMMIT returned, by its process's clock; after a restart the database server's, just before."""
-    transactions: int
-    rows: int
-    heartbeat_us: int = 0
-
-
-encode_state = msgspec.json.Encoder().encode
-decode_state = msgspec.json.Decoder(FollowerState).decode
-
-
 def offsets_to_json(offsets: Offsets) -> str:
     """Text for the jsonb column: `{"topic": {"0": 17}}`."""
     tree: dict[str, dict[str, int]] = {}

@@ -90,7 +90,9 @@ class CaptureSettings(_Section):
     batch_bytes: int = Field(
         16 * 1024 * 1024, ge=1024, description="... or at this many bytes, or when nothing follows."
     )
-    heartbeat_s: Seconds = Field(5.0, description="A heartbeat message goes through the WAL this often.")
+    heartbeat_s: Seconds = Field(
+        1.0, description="A heartbeat message goes through the WAL this often: one that is late is lag."
+    )
     full_frontier_s: Seconds = Field(5.0, description="A frontier with every partition's offset is written this often.")
     trim_s: Seconds = Field(
         600.0, description="The head of the transactions topic, which outlived its rows, is cut this often."
@@ -127,6 +129,12 @@ class FollowerSettings(_Section):
     )
     retry_max_s: Seconds = Field(10.0, description="Longest pause before trying an unreachable server again.")
     copy_workers: int = Field(2, ge=1, le=64, description="Tables copied at the same time by `stretto follower add`.")
+    apply_delay_s: float = Field(
+        0.0, ge=0, description="Transactions are shown so long after their commit, on purpose; 0: at once."
+    )
+    lag_budget_s: float = Field(
+        0.0, ge=0, description="More total lag than this, beyond `apply_delay_s`, is an alert; 0: no budget."
+    )
 
     @field_validator("name")
     @classmethod
@@ -146,9 +154,55 @@ class HttpSettings(_Section):
         "", description="Where `stretto status` asks capture, `host:port`; empty: here, by `host` and port."
     )
     follower_address: Address = Field("", description="The same for the follower process.")
+    lag_port: Port = Field(9190, description="Port of the lag monitor; 0: any free one.")
+    lag_address: Address = Field(
+        "", description="The same for the lag monitor: where screens ask it for the last hours."
+    )
+    web_port: Port = Field(9191, description="Port of `stretto web`; 0: any free one.")
     ready_stale_s: Seconds = Field(
         60.0,
         description="/readyz fails when no frontier was committed or applied for this long; heartbeats cause some at rest too.",
+    )
+
+
+class LagSettings(_Section):
+    """The lag monitor and what happens when a follower's status changes."""
+
+    name: str = Field(
+        "lag", description="Name of the monitor's consumer group and its tables' topics, after the prefix."
+    )
+    data_dir: Path | None = Field(
+        None, description="Where the monitor notes what Kafka has anyway; default: a temporary folder."
+    )
+    look_s: Seconds = Field(1.0, description="How often the pipeline is looked at.")
+    alert_after_s: float = Field(
+        3.0, ge=0, description="A status must last this long before it is an alert, and before its end is one."
+    )
+    hook_command: str = Field(
+        "", description="Command for each alert, its JSON on standard input; split like a shell does, run without one."
+    )
+    hook_url: str = Field(
+        "", pattern=r"^$|^https?://", description="Each alert is sent to this address by POST, as JSON."
+    )
+    hook_tries: int = Field(5, ge=1, le=100, description="Tries before a hook's alert is given up and counted.")
+    hook_timeout_s: Seconds = Field(10.0, description="How long one try may take.")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return names.check_member("monitor", value)
+
+
+class MetricsSettings(_Section):
+    """More ways in which processes tell their metrics."""
+
+    statsd: Address = Field("", description="StatsD listener, `host:port`, UDP; empty: none.")
+    statsd_flavor: str = Field(
+        "datadog", pattern="^(datadog|statsd)$", description="`datadog`: with tags; `statsd`: names only."
+    )
+    statsd_every_s: Seconds = Field(2.0, description="Gauges are sent this often.")
+    consumergroup_lag: bool = Field(
+        False, description="Also export kafka_consumergroup_lag, under the names that dashboards for Kafka know."
     )
 
 
@@ -171,6 +225,8 @@ class Settings(BaseSettings):
     capture: CaptureSettings = CaptureSettings.model_construct()
     follower: FollowerSettings = FollowerSettings.model_construct()
     http: HttpSettings = HttpSettings.model_construct()
+    lag: LagSettings = LagSettings.model_construct()
+    metrics: MetricsSettings = MetricsSettings.model_construct()
     log: LogSettings = LogSettings.model_construct()
 
     @field_validator("prefix")

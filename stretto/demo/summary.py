@@ -14,7 +14,7 @@ from stretto.demo.compare import Comparison, Difference, TableComparison
 from stretto.demo.scene import Event, LoadCounts, clock
 from stretto.demo.watch import Look
 from stretto.status.table import human_bytes
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from stretto_connectors.postgres.connection import connect
 from stretto_schemas import names
 from stretto_schemas.errors import CheckFailed, StrettoError
 from stretto_schemas.frontier import Frontier
-from stretto_schemas.lag import LsnClock, StageLag
+from stretto_schemas.lag.clock import LsnClock
+from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.position import Position
 from stretto_schemas.settings import Settings
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from stretto_schemas.errors import CheckFailed
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 
 Name = Literal["capture", "follower"]
 

@@ -16,7 +16,7 @@ from stretto_connectors.postgres.slot import Slot, read_slot
 from stretto_schemas import names
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.frontier import Frontier
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.position import Position
 from stretto_schemas.settings import Settings

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.settings import Settings
 
 TIMEOUT_S = 2.0

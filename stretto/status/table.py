@@ -8,7 +8,7 @@ from rich.text import Text
 
 from stretto.status.collect import Status
 from stretto.status.processes import Process
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
 
 MEANING = {

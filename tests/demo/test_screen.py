@@ -21,7 +21,7 @@ from stretto.demo.watch import Logged, Look
 from stretto.demo.worker import Word
 from stretto.progress import bars
 from stretto_consumers.follower.add_progress import PlannedTable
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 
 RUNS, DEAD = Word("running"), Word("dead")
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from stretto.embedded.processes import wait_until
 from stretto_connectors.kafka.reader import read_range, watermarks
+from stretto_schemas.follower_state import FollowerState, decode_state
 from stretto_schemas.names import followers_topic
-from stretto_schemas.position import FollowerState, decode_state
 from stretto_schemas.settings import Settings
 from tests.faults.conftest import Faults
 

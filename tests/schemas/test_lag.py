@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stretto_schemas.lag import LsnClock
+from stretto_schemas.lag.clock import LsnClock
 
 
 def test_nothing_beyond_a_place_has_no_age() -> None:
@@ -31,8 +31,10 @@ def test_a_place_that_does_not_move_keeps_the_time_it_was_first_seen_at() -> Non
     assert clock.age(50, 10.0) == 9.0
 
 
-def test_more_samples_than_are_kept_make_an_age_too_small_never_too_large() -> None:
-    clock = LsnClock(samples=2)
-    for lsn in range(1, 6):
+def test_of_more_samples_than_are_kept_the_oldest_stays_and_ages_between_are_a_little_too_small() -> None:
+    clock = LsnClock(samples=4)
+    for lsn in range(1, 101):
         clock.note(lsn, float(lsn))
-    assert clock.age(0, 10.0) == 6.0
+    assert clock.age(0, 200.0) == 199.0
+    assert 90.0 <= clock.age(90, 200.0) <= 109.0
+    assert clock.age(99, 200.0) == 100.0

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_schemas import metrics
-from stretto_schemas.lag import StageLag
+from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.position import Position
 

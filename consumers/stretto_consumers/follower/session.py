@@ -43,7 +43,8 @@ from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.tables import Tables
 from stretto_schemas import names
 from stretto_schemas.errors import Fenced, UsageError
-from stretto_schemas.position import FollowerState, Position, encode_state
+from stretto_schemas.follower_state import FollowerState, encode_state
+from stretto_schemas.position import Position
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from stretto_producers.capture.committer import Written
 from stretto_producers.capture.pulse import Pulse
 from stretto_schemas import metrics
 from stretto_schemas.frontier import Frontier
-from stretto_schemas.lag import LsnClock, StageLag
+from stretto_schemas.lag.clock import LsnClock
+from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
 
 _records = Counter(*metrics.CAPTURED_RECORDS)
