@@ -173,7 +173,7 @@ def test_one_huge_transaction_is_as_old_as_its_commit(beaten: Pipeline, processe
     capture, follower = processes.both()
     observer = observe(capture, follower)
     beaten.leader.execute(
-        "insert into heap select i, repeat('x', 100) from generate_series(1, 300000) i;"
+        "insert into heap select i, repeat('x', 100) from generate_series(1, 500000) i;"
         " select pg_logical_emit_message(true, 'end', '')"
     )
     [(committed_us,)] = beaten.leader.fetch("select (extract(epoch from clock_timestamp()) * 1e6)::bigint")
@@ -183,8 +183,10 @@ def test_one_huge_transaction_is_as_old_as_its_commit(beaten: Pipeline, processe
         if beaten.follower.fetch("select from heap limit 1"):
             break
         said = seconds(stages(seen))
-        assert close_to(said["total"], (seen.now_us - committed_us) / 1e6), (said, seen.now_us - committed_us)
-        looks += 1
+        true = (seen.now_us - committed_us) / 1e6
+        # WAL is written before its commit: what is not decoded yet may look older than it is, by a heartbeat at most.
+        assert close_to(said["total"], true) or true < said["total"] < 2.0, (said, true)
+        looks += true > 1.0
     assert looks >= 2
 
 

@@ -53,6 +53,8 @@ class Progress:
         self._commits = LsnClock()
         """Commit times of what was received, in seconds since 1970 by the source's clock."""
         self._noted_us = 0
+        self._commit_lsn = 0
+        """End of the newest transaction received; `received_lsn` may be further, where nothing was published."""
         self._open_us = 0
         """Commit time of the transaction that is being received; 0 between two."""
         self.state = "starting"
@@ -84,7 +86,7 @@ class Progress:
         self._pulse = pulse
         self._inside, self._in_flight = inside, 0
         self._commits = LsnClock()
-        self._noted_us = self._open_us = 0
+        self._noted_us = self._open_us = self._commit_lsn = 0
         self.received_lsn = self.committed_lsn = frontier.end_lsn
         self.received_ts_us = self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
@@ -99,7 +101,7 @@ class Progress:
     def received(self, lsn: int, commit_ts_us: int) -> None:
         """Everything up to `lsn` has come from the source; `commit_ts_us` is 0 when it was no transaction."""
         if commit_ts_us:
-            self.received_ts_us = commit_ts_us
+            self._commit_lsn, self.received_ts_us = lsn, commit_ts_us
             self._open_us = 0
             if commit_ts_us - self._noted_us > NOTED_EVERY_US or self.committed_lsn >= self.received_lsn:
                 self._noted_us = commit_ts_us
@@ -131,8 +133,8 @@ class Progress:
         self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
         self.sequence = frontier.sequence
-        if self.received_lsn > frontier.end_lsn:
-            self._commits.note(self.received_lsn, self.received_ts_us / 1e6)  # it may have come too soon to be noted
+        if self._commit_lsn > frontier.end_lsn:
+            self._commits.note(self._commit_lsn, self.received_ts_us / 1e6)  # it may have come too soon to be noted
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -150,14 +152,16 @@ class Progress:
             return None
         since = pulse.wal_clock.first_beyond(self.received_lsn)
         waited_us = 0 if since is None else int((time.monotonic() - since) * 1e6)
-        received_us = min(now_us - waited_us, self._open_us or now_us)
+        received_us = self._open_us or now_us - waited_us
         first = self._commits.first_beyond(self.committed_lsn)
         inside = self._inside()
         return CaptureFacts(
             received_lsn=self.received_lsn,
-            committed_lsn=self.committed_lsn,
+            # What was passed over because nothing of it is published does not wait.
+            committed_lsn=self.committed_lsn if self._commit_lsn > self.committed_lsn else self.received_lsn,
             received_until_us=received_us,
             committed_until_us=received_us if first is None else min(received_us, int(first * 1e6)),
+            frontier_lsn=self.committed_lsn,
             waiting_records=inside.records + self._in_flight,
             inside_xid=inside.xid,
             inside_records=inside.xid_records,
