@@ -29,8 +29,14 @@ class Follower:
         self._settings = settings
         self._progress = Progress(settings.source.name, settings.follower.name, settings.http.ready_stale_s)
         self.status = self._progress.status
-        self.ready = self._progress.ready
         LagCollector.register(settings.source.name, settings.follower.name, self._progress.lag)
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        """Whether it makes progress and, when `max_lag_s` is given, a reader of the follower sees everything up to so long ago."""
+        good, why = self._progress.ready()
+        if max_lag_s is None or not good:
+            return good, why
+        return self._progress.fresh(max_lag_s, self._settings.capture.heartbeat_s)
 
     def run(self, stop: threading.Event) -> None:
         """Apply until `stop` is set. Servers that do not answer are waited for; raises what waiting does not heal."""

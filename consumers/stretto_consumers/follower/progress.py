@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import Counter, Gauge, Histogram
-
-from stretto_connectors.prometheus import ACTIVE, RESTARTS
+from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_schemas import metrics
+from stretto_schemas.lag import fresh
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.position import Position
 
-_records = Counter(*metrics.APPLIED_RECORDS)
-_transactions = Counter(*metrics.APPLIED_TRANSACTIONS)
-_batch = Histogram(
-    *metrics.APPLY_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16)
+_records = counter(metrics.APPLIED_RECORDS)
+_transactions = counter(metrics.APPLIED_TRANSACTIONS)
+_batch = histogram(
+    metrics.APPLY_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16)
 )
-_visible = Histogram(
-    *metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
+_visible = histogram(
+    metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
 )
-_spilled = Gauge(*metrics.SPILLED_BYTES)
+_spilled = gauge(metrics.SPILLED_BYTES)
 
 
 class Progress:
@@ -134,3 +133,14 @@ class Progress:
         if age > self._stale_s:
             return False, f"nothing applied for {age:.0f} s although heartbeats come every few seconds"
         return True, f"last batch {age:.1f} s ago"
+
+    def fresh(self, max_lag_s: float, heartbeat_s: float) -> tuple[bool, str]:
+        """Whether a reader of the follower sees everything up to so long ago, and why that is so or not."""
+        if self.state == "standby":
+            return False, "stand-by: only the process that applies knows the lag"
+        if self.state != "running":
+            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+        if self._accounting is None or self._accounting.newest is None:
+            return False, "nothing was read from the log yet"
+        silent_s = time.monotonic() - self._applied_at
+        return fresh.judge(self.lag(), max_lag_s, silent_s=silent_s, heartbeat_s=heartbeat_s)

@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from prometheus_client import Counter, Gauge, Histogram
-
-from stretto_connectors.prometheus import ACTIVE, RESTARTS
+from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_producers.capture.committer import Written
 from stretto_producers.capture.pulse import Pulse
 from stretto_schemas import metrics
 from stretto_schemas.frontier import Frontier
+from stretto_schemas.lag import fresh
 from stretto_schemas.lag.clock import LsnClock
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
 
-_records = Counter(*metrics.CAPTURED_RECORDS)
-_transactions = Counter(*metrics.CAPTURED_TRANSACTIONS)
-_bytes = Counter(*metrics.CAPTURED_BYTES)
-_commit = Histogram(
-    *metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
+_records = counter(metrics.CAPTURED_RECORDS)
+_transactions = counter(metrics.CAPTURED_TRANSACTIONS)
+_bytes = counter(metrics.CAPTURED_BYTES)
+_commit = histogram(
+    metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 )
-_retained = Gauge(*metrics.SLOT_RETAINED)
+_retained = gauge(metrics.SLOT_RETAINED)
 
 
 class Progress:
@@ -152,3 +151,10 @@ class Progress:
         if age > self._stale_s:
             return False, f"no frontier for {age:.0f} s although heartbeats should cause one"
         return True, f"last frontier {age:.1f} s ago"
+
+    def fresh(self, max_lag_s: float, heartbeat_s: float) -> tuple[bool, str]:
+        """Whether everything up to so long ago is in Kafka, and why it is or is not."""
+        if self.state != "running":
+            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+        silent_s = time.monotonic() - self.committed_at
+        return fresh.judge(self.lag(), max_lag_s, silent_s=silent_s, heartbeat_s=heartbeat_s)
