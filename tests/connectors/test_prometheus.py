@@ -81,7 +81,8 @@ def test_a_process_that_does_not_apply_says_nothing() -> None:
 def test_both_formats_have_help_type_and_unit_of_the_declaration(name: MetricName) -> None:
     made = registry(STATE)
     text = {family.name: family for family in parse_text(generate_latest(made).decode())}
-    opened = {family.name: family for family in parse_open_metrics(generate_open_metrics(made).decode())}
+    said = generate_open_metrics(made).decode()  # type: ignore[no-untyped-call]
+    opened = {family.name: family for family in parse_open_metrics(said)}  # type: ignore[no-untyped-call]
     for family in (text[name.name], opened[name.name]):
         assert (family.type, family.documentation) == (name.kind, name.help)
         assert {frozenset(sample.labels) for sample in family.samples} == {frozenset(name.labels)}
