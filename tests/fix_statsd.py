@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from stretto.embedded.processes import wait_until
 
+HEARD_WITHIN_S = 30.0
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -43,7 +45,7 @@ class Listener:
             except BlockingIOError:
                 return [parse(line) for datagram in self.datagrams for line in datagram.decode().split("\n")]
 
-    def hears(self, name: str, deadline_s: float = 30.0, **tags: str) -> list[Metric]:
+    def hears(self, name: str, **tags: str) -> list[Metric]:
         """Wait for a metric of this name with these tags; give all of them that came in."""
         found: list[Metric] = []
 
@@ -51,7 +53,9 @@ class Listener:
             found[:] = [each for each in self.heard() if each.name == name and tags.items() <= each.tags.items()]
             return bool(found)
 
-        assert wait_until(there, deadline_s), f"no {name} {tags} among {sorted({each.name for each in self.heard()})}"
+        assert wait_until(there, HEARD_WITHIN_S), (
+            f"no {name} {tags} among {sorted({each.name for each in self.heard()})}"
+        )
         return found
 
 

@@ -7,11 +7,13 @@ import threading
 
 import psycopg
 
+from stretto_connectors.kafka.group_lag import GroupLagCollector
 from stretto_connectors.postgres.connection import explain, where
 from stretto_connectors.prometheus import LagCollector
 from stretto_consumers.follower.accounting import Batch, describe
 from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.session import Session
+from stretto_schemas import names
 from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unsupported
 from stretto_schemas.settings import Settings
 
@@ -30,6 +32,9 @@ class Follower:
         self._progress = Progress(settings.source.name, settings.follower.name, settings.http.ready_stale_s)
         self.status = self._progress.status
         LagCollector.register(settings.source.name, settings.follower.name, self._progress.lag)
+        if settings.metrics.consumergroup_lag:
+            group = names.consumer_group(settings.prefix, settings.source.name, settings.follower.name)
+            GroupLagCollector.register(settings.kafka, group, self._progress.offsets)
 
     def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
         """Whether it makes progress and, when `max_lag_s` is given, a reader of the follower sees everything up to so long ago."""

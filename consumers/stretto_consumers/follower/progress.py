@@ -10,7 +10,7 @@ from stretto_schemas import metrics
 from stretto_schemas.lag import fresh
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
-from stretto_schemas.position import Position
+from stretto_schemas.position import Offsets, Position
 
 _records = counter(metrics.APPLIED_RECORDS)
 _transactions = counter(metrics.APPLIED_TRANSACTIONS)
@@ -104,6 +104,11 @@ class Progress:
                 behind if waiting or read.rows > position.rows else 0.0,
             ),
         }
+
+    def offsets(self) -> Offsets | None:
+        """By partition of rows the offset up to which they are applied; None while this process does not apply."""
+        position = self.position
+        return position.offsets if position is not None and self.state != "standby" else None
 
     def status(self) -> dict[str, object]:
         """JSON for /status."""
