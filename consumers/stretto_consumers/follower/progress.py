@@ -7,28 +7,28 @@ from collections import deque
 from dataclasses import dataclass
 
 import msgspec
-from prometheus_client import Counter, Gauge, Histogram
 
-from stretto_connectors.prometheus import ACTIVE, RESTARTS
+from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.work import Held, Work
 from stretto_schemas import metrics
 from stretto_schemas.follower_state import FollowerState
+from stretto_schemas.lag import fresh
 from stretto_schemas.lag.skew import ClockOffset, OneWayOffset
 from stretto_schemas.lag.stages import NOTHING, StageLag
 from stretto_schemas.lsn import format_lsn
-from stretto_schemas.position import Position
+from stretto_schemas.position import Offsets, Position
 from stretto_schemas.settings import Settings
 
-_records = Counter(*metrics.APPLIED_RECORDS)
-_transactions = Counter(*metrics.APPLIED_TRANSACTIONS)
-_batch = Histogram(
-    *metrics.APPLY_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16)
+_records = counter(metrics.APPLIED_RECORDS)
+_transactions = counter(metrics.APPLIED_TRANSACTIONS)
+_batch = histogram(
+    metrics.APPLY_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16)
 )
-_visible = Histogram(
-    *metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
+_visible = histogram(
+    metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
 )
-_spilled = Gauge(*metrics.SPILLED_BYTES)
+_spilled = gauge(metrics.SPILLED_BYTES)
 
 
 MARGIN_S = 0.5
@@ -194,8 +194,9 @@ class Progress:
     def lag(self) -> dict[str, StageLag]:
         """Stages `log`, `apply` and `total`, as of now and by what this process knows; none for a stand-by.
 
-        What is unread only because the applier is busy is lag in `apply`. A heartbeat that is late counts as a change that waits: in `log`, unless the broker says that there is nothing more
-        in the log, and then in `total` only: it is wal or capture, which others tell apart.
+        What is unread only because the applier is busy is lag in `apply`. A heartbeat that is late counts as a change that
+        waits: in `log`, unless the broker says that there is nothing more in the log, and then in `total` only: it is wal or
+        capture, which others tell apart.
         """
         position, read, accounting = self.position, self.read_position, self._accounting
         if self.state == "standby":
@@ -213,7 +214,7 @@ class Progress:
             "total": StageLag(unread + unapplied, waiting + staged, (places.now_us - places.visible_us) / 1e6),
         }
 
-    def state_now(self) -> FollowerState | None:
+    def record(self) -> FollowerState | None:
         """The record for `<prefix>.followers`; None before the first session and as a stand-by."""
         position, read, accounting = self.position, self.read_position, self._accounting
         if position is None or read is None or accounting is None or self.state == "standby":
@@ -253,6 +254,11 @@ class Progress:
             address=self.address,
         )
 
+    def offsets(self) -> Offsets | None:
+        """By partition of rows the offset up to which they are applied; None while this process does not apply."""
+        position = self.position
+        return position.offsets if position is not None and self.state != "standby" else None
+
     def status(self) -> dict[str, object]:
         """JSON for /status."""
         position = self.position
@@ -269,7 +275,7 @@ class Progress:
             "transactions": position.transactions if position else 0,
             "restarts": self.restarts,
             "clock_skew_us": self.skew_us,
-            "record": (state := self.state_now()) and msgspec.to_builtins(state),
+            "record": (state := self.record()) and msgspec.to_builtins(state),
             "lag": {stage: lag.as_json() for stage, lag in self.lag().items()},
         }
 
@@ -283,3 +289,14 @@ class Progress:
         if age > self._stale_s:
             return False, f"nothing applied for {age:.0f} s although heartbeats come every few seconds"
         return True, f"last batch {age:.1f} s ago"
+
+    def fresh(self, max_lag_s: float, heartbeat_s: float) -> tuple[bool, str]:
+        """Whether a reader of the follower sees everything up to so long ago, and why that is so or not."""
+        if self.state == "standby":
+            return False, "stand-by: only the process that applies knows the lag"
+        if self.state != "running":
+            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+        if self._accounting is None or self._accounting.newest is None:
+            return False, "nothing was read from the log yet"
+        silent_s = time.monotonic() - self._applied_at
+        return fresh.judge(self.lag(), max_lag_s, silent_s=silent_s, heartbeat_s=heartbeat_s)

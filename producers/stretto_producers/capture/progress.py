@@ -7,26 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from prometheus_client import Counter, Gauge, Histogram
 
-from stretto_connectors.prometheus import ACTIVE, RESTARTS
+from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_producers.capture.committer import Written
 from stretto_producers.capture.pulse import Pulse
 from stretto_schemas import metrics
 from stretto_schemas.frontier import Frontier
+from stretto_schemas.lag import fresh
 from stretto_schemas.lag.clock import LsnClock
 from stretto_schemas.lag.facts import CaptureFacts
 from stretto_schemas.lag.measure import capture_stages
 from stretto_schemas.lag.stages import NOTHING, StageLag
 from stretto_schemas.lsn import format_lsn
 
-_records = Counter(*metrics.CAPTURED_RECORDS)
-_transactions = Counter(*metrics.CAPTURED_TRANSACTIONS)
-_bytes = Counter(*metrics.CAPTURED_BYTES)
-_commit = Histogram(
-    *metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
+_records = counter(metrics.CAPTURED_RECORDS)
+_transactions = counter(metrics.CAPTURED_TRANSACTIONS)
+_bytes = counter(metrics.CAPTURED_BYTES)
+_commit = histogram(
+    metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 )
-_retained = Gauge(*metrics.SLOT_RETAINED)
+_retained = gauge(metrics.SLOT_RETAINED)
 
 NOTED_EVERY_US = 5_000
 """How exact the age of what is received and not yet in Kafka is; a busy source commits many times in between."""
@@ -168,6 +168,15 @@ class Progress:
             inside_since_us=self._open_us if inside.xid else 0,
         )
 
+    def safe_wal_bytes(self) -> int | None:
+        """WAL that may still be written before the slot's is in danger; None without a limit."""
+        return self._pulse.safe_wal_bytes if self._pulse is not None else None
+
+    def skew_s(self) -> float | None:
+        """This process's clock minus the source's, seconds; None while that is not known."""
+        offset_us = self._pulse.clock.us if self._pulse is not None else None
+        return None if offset_us is None else -offset_us / 1e6
+
     def lag(self) -> dict[str, StageLag]:
         """Stages `wal` and `capture`, as of now. How many records WAL holds that did not come yet, nobody can tell."""
         pulse, facts = self._pulse, self.facts()
@@ -191,8 +200,8 @@ class Progress:
             "restarts": self.restarts,
             "retained_wal_bytes": self._pulse.retained_bytes if self._pulse else 0,
             "facts": (facts := self.facts()) and msgspec.structs.asdict(facts),
-            "clock_offset_us": self._pulse.clock.us if self._pulse else None,
-            "safe_wal_bytes": self._pulse.safe_wal_bytes if self._pulse else None,
+            "clock_skew_s": self.skew_s(),
+            "safe_wal_bytes": self.safe_wal_bytes(),
             "lag": {stage: lag.as_json() for stage, lag in self.lag().items()},
         }
 
@@ -204,3 +213,10 @@ class Progress:
         if age > self._stale_s:
             return False, f"no frontier for {age:.0f} s although heartbeats should cause one"
         return True, f"last frontier {age:.1f} s ago"
+
+    def fresh(self, max_lag_s: float, heartbeat_s: float) -> tuple[bool, str]:
+        """Whether everything up to so long ago is in Kafka, and why it is or is not."""
+        if self.state != "running":
+            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+        silent_s = time.monotonic() - self.committed_at
+        return fresh.judge(self.lag(), max_lag_s, silent_s=silent_s, heartbeat_s=heartbeat_s)
