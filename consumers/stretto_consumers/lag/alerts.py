@@ -56,12 +56,15 @@ class AlertsState(msgspec.Struct):
 class Alerts:
     """Turns views, one after the other, into alerts. One thread."""
 
-    def __init__(self, after_s: float, state: AlertsState | None = None) -> None:
-        """Goes on from what another exported, or from nothing: then all is calm."""
+    def __init__(self, after_s: float, state: AlertsState | None = None, at: float | None = None) -> None:
+        """Goes on from what another exported, or from nothing: then all is calm.
+
+        `at` is when that was by this process's monotonic clock, where it is known: the time since then counts.
+        """
         self._after_s = after_s
         self._keys: dict[tuple[str, str, str], KeyState] = {}
         self._over: deque[Alert] = deque(maxlen=MOST_OVER)
-        self._at: float | None = None
+        self._at = at
         if state is not None:
             copy = msgspec.convert(msgspec.to_builtins(state), AlertsState)
             self._keys = {(key.follower, key.source, key.kind): key for key in copy.keys}

@@ -20,7 +20,8 @@ RUNNING = state()
 
 
 def source(**more: Any) -> SourceFacts:
-    return SourceFacts(**({"wal_lsn": 9000, "now_us": NOW_US, "slot": slot()} | more))
+    fields: dict[str, Any] = {"wal_lsn": 9000, "now_us": NOW_US, "slot": slot()}
+    return SourceFacts(**(fields | more))
 
 
 def capture(**more: Any) -> CaptureFacts:
@@ -80,13 +81,8 @@ def capture(**more: Any) -> CaptureFacts:
         ),
         (
             7,
-            "a lock on the follower is held by pid 7 (psql, idle in transaction, transaction open for 40 s); "
-            "end that transaction, or wait for it",
-            {
-                "follower": state(
-                    blocked_by="pid 7 (psql, idle in transaction, transaction open for 40 s)", staged_rows=9
-                )
-            },
+            "a lock on the follower is held by pid 7 (psql, active); end that transaction, or wait for it",
+            {"follower": state(blocked_by="pid 7 (psql, active)", staged_rows=9)},
         ),
         (
             8,
@@ -129,10 +125,9 @@ def capture(**more: Any) -> CaptureFacts:
         ),
         (
             11,
-            "pid 4711 (import.py, idle in transaction) has had a transaction open on the source for 3 min; "
-            "commit it, or end that session",
+            "pid 47 (import.py, active) has had a transaction open on the source for 3 min; commit it, or end that session",
             {
-                "facts": source(long_transaction=LongTransaction(180.0, 4711, "import.py", "idle in transaction")),
+                "facts": source(long_transaction=LongTransaction(180.0, 47, "import.py", "active")),
                 "stages": stages(wal=9.0),
             },
         ),
