@@ -12,10 +12,11 @@ from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, hist
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.work import Held, Work
 from stretto_schemas import metrics
-from stretto_schemas.follower_state import FollowerState
+from stretto_schemas.follower_state import FollowerState, Quantiles
 from stretto_schemas.lag import fresh
 from stretto_schemas.lag.skew import ClockOffset, OneWayOffset
 from stretto_schemas.lag.stages import NOTHING, StageLag
+from stretto_schemas.lag.windows import Windows
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.position import Offsets, Position
 from stretto_schemas.settings import Settings
@@ -30,6 +31,12 @@ _visible = histogram(
 )
 _spilled = gauge(metrics.SPILLED_BYTES)
 
+
+TIMED_A_BATCH = 16
+"""Transactions of a batch, spread over it evenly, whose time to visible is recorded."""
+
+QUANTILES_EVERY_S = 2.0
+"""Adding up the histograms takes two milliseconds."""
 
 MARGIN_S = 0.5
 """On the way a heartbeat may take so long."""
@@ -86,6 +93,10 @@ class Progress:
         """True when a heartbeat is overdue and the broker has said that the log has nothing more."""
         self.blocked_by = ""
         self.work = Work()
+        self.windows = Windows()
+        """Commit to visible, by source transaction."""
+        self._quantiles_at = 0.0
+        self._quantiles_then: dict[str, Quantiles] = {}
         self.held = Held()
         self.address = ""
         self._handed: deque[Handed] = deque()
@@ -132,8 +143,25 @@ class Progress:
         self._metrics[0].inc(batch.records)
         self._metrics[1].inc(len(batch.transactions))
         self._metrics[2].observe(seconds)
-        if batch.transactions:
-            self._metrics[3].observe(max(0.0, (self.source_us - batch.transactions[-1].commit_ts_us) / 1e6))
+        self._note_visible(batch)
+
+    def _note_visible(self, batch: Batch) -> None:
+        """How long the batch's transactions took; of many some stand for their neighbours, for each costs microseconds."""
+        transactions, now_us = batch.transactions, self.source_us
+        if not transactions:
+            return
+        self._metrics[3].observe(max(0.0, (now_us - transactions[-1].commit_ts_us) / 1e6))
+        step = -(-len(transactions) // TIMED_A_BATCH)
+        for start in range(0, len(transactions), step):
+            stands_for = min(step, len(transactions) - start)
+            took_us = now_us - transactions[start + stands_for // 2].commit_ts_us
+            self.windows.record(took_us / 1e6, stands_for)
+
+    def _quantiles(self) -> dict[str, Quantiles]:
+        now = time.monotonic()
+        if now - self._quantiles_at >= QUANTILES_EVERY_S:
+            self._quantiles_at, self._quantiles_then = now, self.windows.quantiles()
+        return self._quantiles_then
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -242,6 +270,7 @@ class Progress:
             oldest_us=places.oldest_us,
             held=places.held,
             skew_us=self.skew_us,
+            visible=self._quantiles(),
             delay_s=self._settings.follower.apply_delay_s,
             budget_s=self._settings.follower.lag_budget_s,
             waiting_transactions=places.transactions,
