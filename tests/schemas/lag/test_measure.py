@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stretto_schemas.lag.facts import CaptureFacts, LogFacts, SourceFacts
 from stretto_schemas.lag.measure import follower_stages, source_stages
 from stretto_schemas.lag.stages import NOTHING, StageLag, holding
-from tests.schemas.lag.looks import EPOCH, NOW_US, seen, slot, state
+from tests.schemas.lag.looks import EPOCH, NOW_US, patient, seen, slot, state
 
 ages_us = st.integers(-5_000_000, 100_000_000)
 lsns = st.integers(0, 10_000)
@@ -86,6 +86,7 @@ def test_an_idle_source_whose_capture_is_gone_has_no_lag_while_its_wal_stands_st
     assert source_stages(look) == {"wal": StageLag(0, 0, 0.0, counted=False), "capture": NOTHING}
 
 
+@patient
 @given(
     received_us=ages_us,
     committed_us=ages_us,
