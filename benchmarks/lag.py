@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.backlog import EVENTS, Load, Measured, backlog, drain_capture, drain_follower
 from benchmarks.servers import Pair, Servers, running, servers
-from stretto.embedded.ports import free_port
+from stretto.embedded import ports
 
 SCRAPE_S = 1.0
 
@@ -56,27 +56,30 @@ def _drained(box: Servers, load: Load, *, on: bool) -> Measured:
 
 @contextmanager
 def _everything_on(made: Pair) -> Iterator[None]:
-    ports = {name: free_port() for name in ("capture", "follower", "lag", "web")}
+    taken: dict[str, int] = {}
+    for name in ("capture", "follower", "lag", "web"):
+        taken[name] = ports.choose(tuple(taken.values()))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
         made.environment |= {
-            **{f"STRETTO_HTTP__{name.upper()}_PORT": str(port) for name, port in ports.items()},
+            **{f"STRETTO_HTTP__{name.upper()}_PORT": str(port) for name, port in taken.items()},
             "STRETTO_METRICS__STATSD": f"127.0.0.1:{statsd.getsockname()[1]}",
             "STRETTO_METRICS__CONSUMERGROUP_LAG": "true",
             "STRETTO_FOLLOWER__LAG_BUDGET_S": "5",
         }
-        with running(made, "lag"), running(made, "web"), _scraper([ports["capture"], ports["follower"], ports["lag"]]):
+        watched = [taken[name] for name in ("capture", "follower", "lag")]
+        with running(made, "run", "lag"), running(made, "web"), _scraper(watched):
             yield
 
 
 @contextmanager
-def _scraper(ports: list[int]) -> Iterator[None]:
+def _scraper(watched: list[int]) -> Iterator[None]:
     """What Prometheus does, and a browser that has the page open."""
     stop = threading.Event()
 
     def scrape() -> None:
         while not stop.wait(SCRAPE_S):
-            for port in ports:
+            for port in watched:
                 with (
                     contextlib.suppress(OSError),
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
