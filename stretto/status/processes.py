@@ -51,7 +51,8 @@ def ask(settings: Settings, name: str) -> Process:
         return Process(name, "unreachable", f"{why} on {host}:{port}")
     if said.get("process") != name or said.get("source") != settings.source.name:
         return Process(name, "unreachable", f"another process listens on {host}:{port}")
-    return Process(name, str(said.get("state", "unknown")), str(said.get("last_error") or ""), _stages(said.get("lag")))
+    words = str(said.get("said") or said.get("last_error") or "")
+    return Process(name, str(said.get("state", "unknown")), words, _stages(said.get("lag")))
 
 
 def _get(host: str, port: int) -> dict[str, Any]:

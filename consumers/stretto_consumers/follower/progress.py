@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.gate import Gate
 from stretto_schemas import metrics
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lsn import format_lsn
@@ -34,6 +35,11 @@ class Progress:
         self._accounting: Accounting | None = None
         self.state = "starting"
         self.last_error = ""
+        self._pause_reason = ""
+        self.delay_s = 0.0
+        self.skew_us: int | None = None
+        """This process's clock minus the source's; None while that is not known."""
+        self._held_back_at = float("-inf")
         self.restarts = 0
         self.position: Position | None = None
         self.read_position: Position | None = None
@@ -61,6 +67,29 @@ class Progress:
         self.state = "running"
         self.last_error = ""
         ACTIVE.labels("follower", self._source).set(1)
+
+    def controlled(self, gate: Gate) -> None:
+        """What an operator wants of the follower, as of the newest look."""
+        if self.state in ("running", "paused"):
+            self.state = "paused" if gate.paused else "running"
+        self._pause_reason = gate.control.reason
+        self.delay_s = gate.delay_s
+        if gate.holding:
+            self.held_back()
+
+    def held_back(self) -> None:
+        """What could be shown next waits for nothing but its delay."""
+        self._held_back_at = time.monotonic()
+
+    @property
+    def said(self) -> str:
+        """In words, why it is not running: the pause's reason, or the last error."""
+        return self._pause_reason if self.state == "paused" else self.last_error
+
+    @property
+    def source_us(self) -> int:
+        """The source's clock now, as well as it is known here."""
+        return time.time_ns() // 1000 - (self.skew_us or 0)
 
     def read(self, batch: Batch) -> None:
         """A batch is whole and decoded."""
@@ -115,6 +144,8 @@ class Progress:
             "follower": self._follower,
             "state": self.state,
             "last_error": self.last_error,
+            "said": self.said,
+            "delay_s": self.delay_s,
             "applied_lsn": format_lsn(position.end_lsn) if position else None,
             "commit_ts_us": position.commit_ts_us if position else None,
             "term": position.term if position else None,
@@ -128,9 +159,14 @@ class Progress:
         """Progress, not mere liveness: frontiers come every few seconds and are applied."""
         if self.state == "standby":
             return True, "stand-by: another process applies"
+        if self.state == "paused":
+            return False, f"paused: {self._pause_reason or 'no reason was given'}"
         if self.state != "running":
             return False, f"{self.state}: {self.last_error or 'no session yet'}"
-        age = time.monotonic() - self._applied_at
+        now = time.monotonic()
+        age, held_s = now - self._applied_at, now - self._held_back_at
+        if age > self._stale_s >= held_s:
+            return True, f"last batch {age:.1f} s ago; the next one waits for its delay of {self.delay_s:g} s"
         if age > self._stale_s:
             return False, f"nothing applied for {age:.0f} s although heartbeats come every few seconds"
         return True, f"last batch {age:.1f} s ago"

@@ -35,8 +35,10 @@ from stretto_connectors.postgres.bookkeeping import (
     visible_since_us,
 )
 from stretto_connectors.postgres.connection import Connection, connect
+from stretto_connectors.postgres.control import read_control
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.ahead import Prepared, ReadAhead
+from stretto_consumers.follower.gate import Gate
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.prepare import Preparer
 from stretto_consumers.follower.progress import Progress
@@ -89,6 +91,8 @@ class Session:
         self._visible_us = 0
         self._producer: confluent_kafka.Producer | None = None
         self._log: Accounting | None = None
+        self._held: Prepared | None = None
+        """A batch that was taken up when the delay was shorter than it is now."""
 
     def __enter__(self) -> Session:
         return self
@@ -132,7 +136,10 @@ class Session:
         self._applier = Applier(conn)
         self._preparer = Preparer(self._tables.of_topic)
         catalog = self._connect("catalog")
-        reader = LogReader(settings, position, self._careful_until)
+        self._gate = Gate(
+            lambda: read_control(conn, source), settings.follower.apply_delay_s, lambda: self._progress.source_us
+        )
+        reader = LogReader(settings, position, self._careful_until, gate=self._gate)
         self._closers.append(reader.close)
         self._ahead = ReadAhead(settings, reader, catalog, self._progress)
         self._closers.append(self._ahead.close)
@@ -150,6 +157,7 @@ class Session:
         )
         self._log = reader.accounting
         self._progress.opened(position, reader.accounting)
+        self._look()
         self._visible_us = visible_since_us(conn, source)
         self._publish()
         log.info("applying source %s, term %d", source, position.term)
@@ -167,10 +175,33 @@ class Session:
         """Steps 2 to 4, until `stop`. Raises what ends the session."""
         self._ahead.start()
         while not stop.is_set():
-            prepared = self._ahead.get(PUBLISHED_AT_MOST_EVERY_S if self._unpublished else POLL_S)
+            self._look()
+            prepared = self._next(stop)
             if prepared is not None:
                 self._apply(prepared)
             self._publish_when_due()
+
+    def _look(self) -> None:
+        """Take in what is wanted of this follower, and tell."""
+        if self._gate.look():
+            control, delay_s = self._gate.control, self._gate.delay_s
+            log.info("%s; apply delay %g s", f"paused: {control.reason}" if control.paused else "not paused", delay_s)
+            self._published = None
+        self._progress.controlled(self._gate)
+
+    def _next(self, stop: threading.Event) -> Prepared | None:
+        """The next batch that may be shown, waited for a moment; None: none yet."""
+        timeout_s = PUBLISHED_AT_MOST_EVERY_S if self._unpublished else POLL_S
+        if self._gate.paused:
+            stop.wait(timeout_s)
+            return None
+        prepared, self._held = self._held or self._ahead.get(timeout_s), None
+        wait_s = self._gate.wait_s(prepared.batch.transactions) if prepared is not None else 0.0
+        if wait_s:
+            self._held, prepared = prepared, None
+            self._progress.held_back()
+            stop.wait(min(timeout_s, wait_s))
+        return prepared
 
     def _apply(self, prepared: Prepared) -> None:
         """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""
@@ -230,6 +261,9 @@ class Session:
             transactions=position.transactions,
             rows=position.rows,
             heartbeat_us=position.heartbeat_us,
+            state=self._progress.state,
+            said=self._progress.said,
+            delay_s=self._gate.delay_s,
         )
         topic = names.followers_topic(self._settings.prefix)
         self._published_at = time.monotonic()
