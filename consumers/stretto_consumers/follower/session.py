@@ -136,8 +136,11 @@ class Session:
         self._applier = Applier(conn)
         self._preparer = Preparer(self._tables.of_topic)
         catalog = self._connect("catalog")
+        progress = (
+            self._progress
+        )  # the gate outlives this session where metrics hold the reader: it must not hold the session
         self._gate = Gate(
-            lambda: read_control(conn, source), settings.follower.apply_delay_s, lambda: self._progress.source_us
+            lambda: read_control(conn, source), settings.follower.apply_delay_s, lambda: progress.source_us
         )
         reader = LogReader(settings, position, self._careful_until, gate=self._gate)
         self._closers.append(reader.close)
