@@ -93,7 +93,7 @@ def resume_command(ctx: typer.Context, config: Config = None) -> None:
 def delay_command(
     ctx: typer.Context,
     seconds: Annotated[
-        float | None, typer.Argument(metavar="[SECONDS]", help="Seconds after a commit; 0: at once.")
+        float | None, typer.Argument(metavar="SECONDS", help="Seconds after a commit; 0: at once.")
     ] = None,
     config: Config = None,
     as_set: Annotated[

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from stretto.embedded.processes import wait_until
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.control import pause, resume
-from stretto_consumers.follower.remove import remove_follower
-from stretto_schemas.errors import UsageError
 from tests.faults.conftest import Faults
 from tests.followers_topic import follower_records, newest_state
 
@@ -87,28 +83,4 @@ def test_a_pause_in_the_middle_of_a_large_transaction_takes_effect_after_its_com
     faults.settled()
     assert follower.fetch("select kind from ledger") == [("late",)]
     applying.stop()
-    capture.stop()
-
-
-def test_a_follower_is_removed_only_when_nobody_applies_and_its_rows_stay(faults: Faults) -> None:
-    settings, follower = faults.pipeline.settings, faults.pipeline.follower
-    capture, applying = faults.processes.both()
-    applying.says("applying source")
-    pause(settings, None)
-    with pytest.raises(UsageError, match="a process is at work on this database for source 'leader'") as refused:
-        remove_follower(settings, lambda _: None)
-    assert "stop `stretto run follower`" in refused.value.fix
-    assert applying.running
-    applying.stop()
-    said: list[str] = []
-    remove_follower(settings, said.append)
-    assert said == [
-        "removed: position of source leader",
-        "removed: what `stretto follower pause` and `delay` had ordered",
-        "dropped: replication origin stretto_leader",
-        f"forgot: follower/leader in {settings.prefix}.followers",
-    ]
-    assert follower_records(settings.kafka, settings.prefix)[-1] == (b"follower/leader", None)
-    assert follower.fetch("select count(*) from accounts") == [(20,)]
-    assert faults.processes.follower().exit_code() == 2
     capture.stop()

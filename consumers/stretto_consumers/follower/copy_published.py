@@ -122,7 +122,8 @@ class PublishedCopy:
         else:
             self._publish(self._state("stopped", said=failure))
         with suppress(confluent_kafka.KafkaException):  # it was said before
-            self._producer.flush(FLUSH_S)
+            if self._producer.flush(FLUSH_S):
+                self._not_taken(f"Kafka at {self._settings.kafka.bootstrap} took no record for {FLUSH_S:g} s")
         drop(self._producer)
 
     def _run(self) -> None:
@@ -194,7 +195,7 @@ class PublishedCopy:
             pass  # many wait for a broker that does not answer; the first that is given up says so
 
     def _delivered(self, error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
-        if error is not None:
+        if error is not None and not self._refused:  # what is dropped at the end was told of before
             self._refused_by(error)
 
     def _refused_by(self, error: confluent_kafka.KafkaError) -> None:

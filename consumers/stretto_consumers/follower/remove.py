@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.existing import read_cluster
 from stretto_connectors.kafka.followers import forget_followers, known_followers
 from stretto_connectors.kafka.topics import partition_counts
 from stretto_connectors.postgres.bookkeeping import lock_within
@@ -18,6 +19,8 @@ from stretto_schemas.follower_state import state_key
 from stretto_schemas.settings import Settings
 
 CLIENT: Final = "stretto-remove"
+REACH_S: Final = 5.0
+"""A person waits for the answer."""
 
 
 def remove_follower(settings: Settings, say: Callable[[str], None]) -> None:
@@ -70,8 +73,9 @@ def forget_follower(settings: Settings, name: str, say: Callable[[str], None]) -
 
 
 def _known(settings: Settings) -> list[bytes]:
-    topic = names.followers_topic(settings.prefix)
-    if topic not in partition_counts(admin(settings.kafka, CLIENT), settings.kafka, topic):
+    topic, client = names.followers_topic(settings.prefix), admin(settings.kafka, CLIENT)
+    read_cluster(client, settings.kafka, REACH_S)
+    if topic not in partition_counts(client, settings.kafka, topic):
         return []
     return known_followers(settings.kafka, topic, settings.source.name)
 
