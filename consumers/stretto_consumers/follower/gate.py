@@ -17,7 +17,7 @@ from stretto_connectors.postgres.control import NOTHING_WANTED, Control
 from stretto_schemas.frontier import Transaction
 
 LOOK_S: Final = 0.5
-"""Between two looks: a fifth of a millisecond each, and nobody waits longer for what was ordered."""
+"""Between two looks: each takes less than a millisecond, and nobody waits longer for what was ordered."""
 
 
 class Gate:
