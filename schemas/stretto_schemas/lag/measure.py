@@ -53,6 +53,8 @@ def source_stages(seen: Observation) -> dict[str, StageLag | None]:
 def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageLag | None]:
     """All five stages of one follower; None where nobody can tell."""
     stages = source_stages(seen)
+    if not state.end_lsn:  # no copy yet, so no place in the log
+        return stages | dict.fromkeys(("log", "apply", "total"))
     received_us, kafka_us = _until(seen)
     end_lsn = max(seen.log.end_lsn if seen.log is not None else 0, state.seen_lsn)
     read_lsn = max(state.read_lsn, state.end_lsn)
