@@ -30,7 +30,6 @@ def copied(cli: Cli, leader_db: Database) -> Settings:
 
 def test_a_paused_follower_is_alive_not_ready_and_says_why(cli: Cli, leader_db: Database) -> None:
     copied(cli, leader_db)
-    assert cli.good("follower", "resume") == "follower follower is not paused and never was\n"
     with cli.running("run", "follower") as follower:
         follower.until_ready()
         said = cli.good("follower", "pause", "--reason", "quarter's end")
@@ -124,6 +123,11 @@ def test_an_order_that_the_role_may_not_give_is_a_usage_error(
     finally:
         follower_db.execute(f"drop owned by {role} cascade")
         follower_db.execute(f"drop role {role}")
+
+
+def test_resuming_what_was_never_paused_says_so(cli: Cli, leader_db: Database) -> None:
+    copied(cli, leader_db)
+    assert cli.good("follower", "resume") == "follower follower is not paused and never was\n"
 
 
 def test_a_follower_is_removed_when_nobody_applies_and_both_servers_answer(
