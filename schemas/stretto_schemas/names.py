@@ -80,6 +80,16 @@ def followers_topic(prefix: str) -> str:
     return f"{prefix}.followers"
 
 
+def alerts_topic(prefix: str) -> str:
+    """The topic in which the lag monitor says what changed."""
+    return f"{prefix}.alerts"
+
+
+def monitor_group(prefix: str, monitor: str) -> str:
+    """The lag monitor's consumer group; its own topics begin with it, then `-`."""
+    return f"{prefix}-{monitor}"
+
+
 def transactional_id(prefix: str, source: str) -> str:
     """Kafka's fence: at most one producer with this id can commit."""
     return f"{prefix}.{source}"

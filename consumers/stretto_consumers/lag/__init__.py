@@ -1,0 +1,1 @@
+"""Lag of all followers: looked at, judged, told."""
