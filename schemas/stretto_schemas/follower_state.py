@@ -63,6 +63,8 @@ class FollowerState(msgspec.Struct, omit_defaults=True):
     """End of what it has read and not yet applied."""
     seen_lsn: int = 0
     """End of the newest frontier that it has read."""
+    frontier_offset: int = -1
+    """Offset in the transactions topic of the next frontier that it applies; -1: not told."""
     oldest_us: int = 0
     """Commit time of the oldest source transaction that it knows of and that is not visible; 0 when there is none."""
     skew_us: int | None = None

@@ -109,6 +109,8 @@ class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="re
     """Of partitions that are counted for the first time (or again after the table had left): where they begin."""
     heartbeat_us: int | None = None
     """Clock of the source at the newest heartbeat that this frontier covers, microseconds since 1970."""
+    clock_us: int = 0
+    """The source's clock when this frontier was made, as capture knows it, microseconds since 1970; 0: not known yet."""
     publication: Published | None = None
     """In a full frontier: the publication as capture knew it. A later one must have all that is in it."""
 

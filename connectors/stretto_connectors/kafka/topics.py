@@ -14,6 +14,9 @@ from stretto_schemas.settings import KafkaSettings
 
 TIMEOUT_S = 15.0
 
+BROKERS_CLOCK = {"message.timestamp.type": "LogAppendTime"}
+"""Who writes a record learns from its delivery what the broker's clock showed, and who reads it too."""
+
 
 def rows_config(kafka: KafkaSettings) -> dict[str, str]:
     """Of a table's topic: no compaction, which would take rows out of frontiers."""
@@ -28,8 +31,8 @@ def rows_config(kafka: KafkaSettings) -> dict[str, str]:
 
 
 def frontiers_config(kafka: KafkaSettings) -> dict[str, str]:
-    """Of the transactions topic: it has no retention of its own."""
-    return rows_config(kafka) | {"retention.ms": "-1"}
+    """Of the transactions topic: it has no retention of its own, and the broker's clock, by which others are compared."""
+    return rows_config(kafka) | {"retention.ms": "-1"} | BROKERS_CLOCK
 
 
 def compacted_config(kafka: KafkaSettings) -> dict[str, str]:
@@ -39,6 +42,15 @@ def compacted_config(kafka: KafkaSettings) -> dict[str, str]:
         "max.message.bytes": str(kafka.max_message_bytes),
         "min.insync.replicas": str(kafka.min_insync_replicas),
     }
+
+
+def followers_config(kafka: KafkaSettings) -> dict[str, str]:
+    """Of the followers topic: the newest state by key, with the broker's clock.
+
+    A segment that is written to is never compacted: small ones, so that who reads it from its beginning reads little.
+    """
+    small = {"segment.bytes": str(4 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.1"}
+    return compacted_config(kafka) | BROKERS_CLOCK | small
 
 
 def ensure_topics(

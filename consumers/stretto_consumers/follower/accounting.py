@@ -80,6 +80,8 @@ class Accounting:
         }
         self.newest: Frontier | None = None
         """The newest frontier read so far."""
+        self.heartbeat_us = position.heartbeat_us
+        """The newest heartbeat of the frontiers read so far."""
         self.waiting_records = 0
         """Records that the frontiers read so far count and no batch has taken."""
         for place, offset in self.next_offset.items():
@@ -102,12 +104,27 @@ class Accounting:
                 self._open((topic, number), self._starts.get((topic, number), 0))
         self._frontiers.append((frontier, offset))
         self.newest = frontier
+        self.heartbeat_us = frontier.heartbeat_us or self.heartbeat_us
         self.waiting_records += sum(frontier.counts)
 
     @property
     def frontiers_ahead(self) -> int:
         """Frontiers that wait for their turn."""
         return len(self._frontiers)
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Of the transactions that frontiers list and no batch has taken: commit time of the oldest (0: there is none), and
+
+        how many they are. Any thread may ask: what is taken meanwhile may still be counted.
+        """
+        oldest_us, count, done = 0, 0, self._done
+        for frontier, _ in tuple(self._frontiers):
+            transactions = frontier.transactions[done:]
+            if transactions and not oldest_us:
+                oldest_us = transactions[0].commit_ts_us
+            count, done = count + len(transactions), 0
+        return oldest_us, count
 
     @property
     def position(self) -> Position:

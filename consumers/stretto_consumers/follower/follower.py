@@ -27,7 +27,7 @@ class Follower:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._progress = Progress(settings.source.name, settings.follower.name, settings.http.ready_stale_s)
+        self._progress = Progress(settings)
         self.status = self._progress.status
         self.ready = self._progress.ready
         LagCollector.register(settings.source.name, settings.follower.name, self._progress.lag)

@@ -24,6 +24,7 @@ from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
 from stretto_schemas.errors import BrokerRefused, Gap, StrettoError, Unreachable
 from stretto_schemas.frontier import Frontier
+from stretto_schemas.lag.skew import OneWayOffset
 from stretto_schemas.position import Position
 from stretto_schemas.repairs import COPY_AGAIN
 from stretto_schemas.settings import Settings
@@ -54,7 +55,15 @@ GROUP_COMMIT_S = 5.0
 class LogReader:
     """Turns the log from a position on into batches. One thread; `close()` from any."""
 
-    def __init__(self, settings: Settings, position: Position, careful_until: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        position: Position,
+        careful_until: int = 0,
+        source_clock: OneWayOffset | None = None,
+    ) -> None:
+        """`source_clock` learns from each frontier how far the source's clock and the broker's are apart."""
+        self._source_clock = source_clock
         self._settings = settings
         self._kafka = settings.kafka
         self._careful_until = careful_until
@@ -204,8 +213,12 @@ class LogReader:
     def _frontier(self, message: confluent_kafka.Message) -> None:
         offset = message.offset() or 0
         record = decode(message.value(), self._topic, offset)
-        if isinstance(record, Frontier):
-            self.accounting.add_frontier(record, offset)
+        if not isinstance(record, Frontier):
+            return
+        self.accounting.add_frontier(record, offset)
+        kind, appended_ms = message.timestamp()
+        if self._source_clock is not None and record.clock_us and kind == confluent_kafka.TIMESTAMP_LOG_APPEND_TIME:
+            self._source_clock.message(record.clock_us, appended_ms * 1000 + 500)
 
     def _failed(self, error: KafkaError, message: confluent_kafka.Message) -> bool:
         """Raise what ends the session. True when reading begins elsewhere: what else was read is not wanted any more."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from dataclasses import dataclass
 
+import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.work import Work
 from stretto_schemas import metrics
-from stretto_schemas.lag.stages import StageLag
+from stretto_schemas.follower_state import FollowerState
+from stretto_schemas.lag.skew import ClockOffset, OneWayOffset
+from stretto_schemas.lag.stages import NOTHING, StageLag
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.position import Position
+from stretto_schemas.settings import Settings
 
 _records = Counter(*metrics.APPLIED_RECORDS)
 _transactions = Counter(*metrics.APPLIED_TRANSACTIONS)
@@ -24,19 +31,62 @@ _visible = Histogram(
 _spilled = Gauge(*metrics.SPILLED_BYTES)
 
 
+MARGIN_S = 0.5
+"""On the way a heartbeat may take so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A batch that is read and not visible."""
+
+    oldest_us: int
+    """Commit time of its first transaction; 0: it has none."""
+    transactions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Times by the source's clock, microseconds since 1970, up to which everything committed there has come so far."""
+
+    now_us: int
+    read_us: int
+    visible_us: int
+    oldest_us: int
+    """Commit time of the oldest transaction that is known and not visible; 0: there is none."""
+    upstream: bool
+    """What is late has not reached the log."""
+    transactions: int
+    """How many are known and not visible."""
+
+
 class Progress:
     """One writer, the follower's loop; any thread may read."""
 
-    def __init__(self, source: str, follower: str, ready_stale_s: float) -> None:
-        self._source = source
-        self._follower = follower
-        self._stale_s = ready_stale_s
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._source = source = settings.source.name
+        self._follower = follower = settings.follower.name
+        self._stale_s = settings.http.ready_stale_s
+        self._overdue_us = int((2 * settings.capture.heartbeat_s + MARGIN_S) * 1e6)
         self._accounting: Accounting | None = None
         self.state = "starting"
         self.last_error = ""
         self.restarts = 0
         self.position: Position | None = None
         self.read_position: Position | None = None
+        self.visible_us = 0
+        """When the position became visible, by this process's clock."""
+        self.broker_clock = ClockOffset()
+        """The broker's clock minus ours."""
+        self.source_clock = OneWayOffset()
+        """The source's clock minus the broker's."""
+        self.log_is_empty = False
+        """True when a heartbeat is overdue and the broker has said that the log has nothing more."""
+        self.blocked_by = ""
+        self.work = Work()
+        self.address = ""
+        self._handed: deque[Handed] = deque()
+        """Batches read and not yet visible, oldest first."""
         self._applied_at = 0.0
         RESTARTS.labels("follower", source)  # shown as 0 from the start
         labels = (source, follower)
@@ -57,24 +107,30 @@ class Progress:
         """This process is the active applier from here on."""
         self.position = self.read_position = position
         self._accounting = accounting
+        self._handed.clear()
         self._applied_at = time.monotonic()
         self.state = "running"
         self.last_error = ""
         ACTIVE.labels("follower", self._source).set(1)
 
     def read(self, batch: Batch) -> None:
-        """A batch is whole and decoded."""
+        """A batch is whole, and handed over to be applied."""
+        transactions = batch.transactions
+        oldest_us = transactions[0].commit_ts_us if transactions else 0
+        self._handed.append(Handed(oldest_us, len(transactions)))
         self.read_position = batch.position
 
     def applied(self, batch: Batch, seconds: float) -> None:
         """A batch is committed on the follower."""
+        self.visible_us = time.time_ns() // 1000
         self.position = batch.position
+        self._handed.popleft()
         self._applied_at = time.monotonic()
         self._metrics[0].inc(batch.records)
         self._metrics[1].inc(len(batch.transactions))
         self._metrics[2].observe(seconds)
         if batch.transactions:
-            self._metrics[3].observe(max(0.0, time.time() - batch.transactions[-1].commit_ts_us / 1e6))
+            self._metrics[3].observe(max(0.0, (self.source_us - batch.transactions[-1].commit_ts_us) / 1e6))
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -84,27 +140,112 @@ class Progress:
         RESTARTS.labels("follower", self._source).inc()
         ACTIVE.labels("follower", self._source).set(0)
 
+    # --- clocks and places --------------------------------------------------------------------------------------------
+
+    @property
+    def skew_us(self) -> int | None:
+        """This process's clock minus the source's, by way of the broker's; None while that is not known."""
+        ours, source = self.broker_clock.us, self.source_clock.us
+        return None if ours is None or source is None else -ours - source
+
+    @property
+    def source_us(self) -> int:
+        """The source's clock now, as well as it is known."""
+        return time.time_ns() // 1000 - (self.skew_us or 0)
+
+    @property
+    def overdue(self) -> bool:
+        """True when not even a heartbeat has come for longer than one takes."""
+        return self.source_us - self._fresh_us() > self._overdue_us
+
+    def _fresh_us(self) -> int:
+        """Everything that was committed on the source before has been read, or is known to wait."""
+        position, accounting = self.position, self._accounting
+        newest = accounting.newest if accounting is not None else None
+        known = [0]
+        if position is not None:
+            known += [position.heartbeat_us, position.commit_ts_us]
+        if accounting is not None and newest is not None:
+            known += [accounting.heartbeat_us, newest.commit_ts_us]
+        return max(known)
+
+    def places(self) -> Places:
+        """The follower's places as of now."""
+        now_us, accounting = self.source_us, self._accounting
+        waiting_us, waiting = accounting.waiting if accounting is not None else (0, 0)
+        end_us = min(now_us, self._fresh_us()) if self.overdue else now_us
+        read_us = min(end_us, waiting_us or end_us)
+        handed = [each for each in tuple(self._handed) if each.oldest_us]
+        oldest_us = handed[0].oldest_us if handed else waiting_us
+        return Places(
+            now_us=now_us,
+            read_us=read_us,
+            visible_us=min(read_us, handed[0].oldest_us) if handed else read_us,
+            oldest_us=oldest_us,
+            upstream=self.overdue and not waiting_us and self.log_is_empty,
+            transactions=waiting + sum(each.transactions for each in handed),
+        )
+
     def lag(self) -> dict[str, StageLag]:
-        """Stages `log`, `apply` and `total`, as of now and of the newest frontier read."""
+        """Stages `log`, `apply` and `total`, as of now and by what this process knows; none for a stand-by.
+
+        A heartbeat that is late counts as a change that waits: in `log`, unless the broker says that there is nothing more
+        in the log, and then in `total` only: it is wal or capture, which others tell apart.
+        """
         position, read, accounting = self.position, self.read_position, self._accounting
-        newest = accounting.newest if accounting else None
-        if position is None or read is None or newest is None or accounting is None:
-            return {stage: StageLag(0, 0, 0.0) for stage in ("log", "apply", "total")}
-        now = time.time()
-        unread, unapplied = newest.end_lsn - read.end_lsn, read.end_lsn - position.end_lsn
-        waiting = max(0, accounting.waiting_records)
-        behind = max(0.0, now - position.commit_ts_us / 1e6)
+        if self.state == "standby":
+            return {}
+        if position is None or read is None or accounting is None:
+            return dict.fromkeys(("log", "apply", "total"), NOTHING)
+        places, newest = self.places(), accounting.newest
+        unread = max(0, newest.end_lsn - read.end_lsn) if newest is not None else 0
+        unapplied = max(0, read.end_lsn - position.end_lsn)
+        waiting, staged = max(0, accounting.waiting_records), read.rows - position.rows
+        in_log = 0 if places.upstream else places.now_us - places.read_us
         return {
-            "log": StageLag(max(0, unread), waiting, max(0.0, now - read.commit_ts_us / 1e6) if waiting else 0.0),
-            "apply": StageLag(
-                max(0, unapplied), read.rows - position.rows, behind if read.rows > position.rows else 0.0
-            ),
-            "total": StageLag(
-                max(0, unread) + max(0, unapplied),
-                waiting + read.rows - position.rows,
-                behind if waiting or read.rows > position.rows else 0.0,
-            ),
+            "log": StageLag(unread, waiting, in_log / 1e6),
+            "apply": StageLag(unapplied, staged, (places.read_us - places.visible_us) / 1e6),
+            "total": StageLag(unread + unapplied, waiting + staged, (places.now_us - places.visible_us) / 1e6),
         }
+
+    def state_now(self) -> FollowerState | None:
+        """The record for `<prefix>.followers`; None before the first session and as a stand-by."""
+        position, read, accounting = self.position, self.read_position, self._accounting
+        if position is None or read is None or accounting is None or self.state == "standby":
+            return None
+        places, newest = self.places(), accounting.newest
+        table, share = self.work.slowest()
+        return FollowerState(
+            follower=self._follower,
+            source=position.source,
+            epoch=position.epoch,
+            term=position.term,
+            end_lsn=position.end_lsn,
+            commit_ts_us=position.commit_ts_us,
+            visible_ts_us=self.visible_us,
+            transactions=position.transactions,
+            rows=position.rows,
+            heartbeat_us=position.heartbeat_us,
+            published_us=time.time_ns() // 1000,
+            state=self.state,
+            said=self.last_error,
+            lag=self.lag(),
+            read_lsn=read.end_lsn,
+            seen_lsn=newest.end_lsn if newest is not None else 0,
+            frontier_offset=position.frontier_offset,
+            oldest_us=places.oldest_us,
+            skew_us=self.skew_us,
+            delay_s=self._settings.follower.apply_delay_s,
+            budget_s=self._settings.follower.lag_budget_s,
+            waiting_transactions=places.transactions,
+            staged_rows=read.rows - position.rows,
+            spilled_bytes=accounting.spilled,
+            slow_table=table,
+            slow_share=share,
+            blocked_by=self.blocked_by,
+            every_s=self._settings.follower.publish_s,
+            address=self.address,
+        )
 
     def status(self) -> dict[str, object]:
         """JSON for /status."""
@@ -121,6 +262,8 @@ class Progress:
             "records": position.rows if position else 0,
             "transactions": position.transactions if position else 0,
             "restarts": self.restarts,
+            "clock_skew_us": self.skew_us,
+            "record": (state := self.state_now()) and msgspec.to_builtins(state),
             "lag": {stage: lag.as_json() for stage, lag in self.lag().items()},
         }
 

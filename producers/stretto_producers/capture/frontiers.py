@@ -28,8 +28,8 @@ class Frontiers:
         self._counted: dict[Partition, int] = dict(ends)
         self._next: dict[Partition, int] = dict(ends)
 
-    def make(self, batch: Batch, end_lsn: int, published: Published, now: float) -> Frontier:
-        """The next one, for what is complete in the batch; it reaches `end_lsn` or further. `now` is monotonic."""
+    def make(self, batch: Batch, end_lsn: int, published: Published, now: float, clock_us: int = 0) -> Frontier:
+        """The next one, for what is complete in the batch; it reaches `end_lsn` or further. `now` is monotonic, `clock_us` the source's."""
         last = self.newest
         newest = batch.transactions[-1] if batch.transactions else None
         frontier = Frontier(
@@ -42,6 +42,7 @@ class Frontiers:
             commit_ts_us=newest.commit_ts_us if newest else last.commit_ts_us,
             sequence=last.sequence + 1,
             previous_offsets=self._previous,
+            clock_us=clock_us,
         )
         grown, self._published = published is not self._published, published
         if self._resume is not None or grown or now - self._full_at >= self._full_every_s:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
@@ -13,7 +15,9 @@ from stretto_producers.capture.pulse import Pulse
 from stretto_schemas import metrics
 from stretto_schemas.frontier import Frontier
 from stretto_schemas.lag.clock import LsnClock
-from stretto_schemas.lag.stages import StageLag
+from stretto_schemas.lag.facts import CaptureFacts
+from stretto_schemas.lag.measure import capture_stages
+from stretto_schemas.lag.stages import NOTHING, StageLag
 from stretto_schemas.lsn import format_lsn
 
 _records = Counter(*metrics.CAPTURED_RECORDS)
@@ -24,6 +28,20 @@ _commit = Histogram(
 )
 _retained = Gauge(*metrics.SLOT_RETAINED)
 
+NOTED_EVERY_US = 5_000
+"""How exact the age of what is received and not yet in Kafka is; a busy source commits many times in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What waits in capture's memory, and the source transaction that it is in the middle of."""
+
+    records: int
+    xid: int = 0
+    """0: none is open."""
+    xid_records: int = 0
+    """How many of its records have come so far."""
+
 
 class Progress:
     """One writer, the capture loop; any thread may read: every field is replaced whole."""
@@ -32,7 +50,11 @@ class Progress:
         self._source = source
         self._stale_s = ready_stale_s
         self._pulse: Pulse | None = None
-        self._clock = LsnClock()
+        self._commits = LsnClock()
+        """Commit times of what was received, in seconds since 1970 by the source's clock."""
+        self._noted_us = 0
+        self._open_us = 0
+        """Commit time of the transaction that is being received; 0 between two."""
         self.state = "starting"
         self.last_error = ""
         self.received_lsn = 0
@@ -45,8 +67,7 @@ class Progress:
         self.heartbeat_us = 0
         self.sequence = -1
         self.restarts = 0
-        self._pending_since = 0.0
-        self._gathered: Callable[[], int] = lambda: 0
+        self._inside: Callable[[], Inside] = lambda: Inside(0)
         self._in_flight = 0
         RESTARTS.labels("capture", source)  # shown as 0 from the start
         labels = (source,)
@@ -58,25 +79,32 @@ class Progress:
         )
         _retained.labels(*labels).set_function(lambda: self._pulse.retained_bytes if self._pulse else 0)
 
-    def opened(self, frontier: Frontier, pulse: Pulse, gathered: Callable[[], int]) -> None:
-        """A session begins after this frontier. `gathered` tells how many records wait for their Kafka transaction."""
+    def opened(self, frontier: Frontier, pulse: Pulse, inside: Callable[[], Inside]) -> None:
+        """A session begins after this frontier. `inside` tells what waits for its Kafka transaction."""
         self._pulse = pulse
-        self._gathered, self._in_flight = gathered, 0
+        self._inside, self._in_flight = inside, 0
+        self._commits = LsnClock()
+        self._noted_us = self._open_us = 0
         self.received_lsn = self.committed_lsn = frontier.end_lsn
         self.received_ts_us = self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
-        self._pending_since = 0.0
         self.state = "running"
         self.last_error = ""
         ACTIVE.labels("capture", self._source).set(1)
 
+    def began(self, commit_ts_us: int) -> None:
+        """A source transaction, committed then, has begun to come."""
+        self._open_us = commit_ts_us
+
     def received(self, lsn: int, commit_ts_us: int) -> None:
         """Everything up to `lsn` has come from the source; `commit_ts_us` is 0 when it was no transaction."""
-        self.received_lsn = lsn
         if commit_ts_us:
             self.received_ts_us = commit_ts_us
-            if not self._pending_since:
-                self._pending_since = time.monotonic()
+            self._open_us = 0
+            if commit_ts_us - self._noted_us > NOTED_EVERY_US or self.committed_lsn >= self.received_lsn:
+                self._noted_us = commit_ts_us
+                self._commits.note(lsn, commit_ts_us / 1e6)
+        self.received_lsn = lsn
 
     def sealed(self, rows: int) -> None:
         """A Kafka transaction of so many records is under way; the next `part` or `committed` is its end."""
@@ -103,7 +131,8 @@ class Progress:
         self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
         self.sequence = frontier.sequence
-        self._pending_since = time.monotonic() if self.received_lsn > frontier.end_lsn else 0.0
+        if self.received_lsn > frontier.end_lsn:
+            self._commits.note(self.received_lsn, self.received_ts_us / 1e6)  # it may have come too soon to be noted
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -113,18 +142,34 @@ class Progress:
         RESTARTS.labels("capture", self._source).inc()
         ACTIVE.labels("capture", self._source).set(0)
 
+    def facts(self) -> CaptureFacts | None:
+        """Where capture is, as of now; None before its first session and before it has asked for the source's clock."""
+        pulse = self._pulse
+        now_us = pulse.source_us if pulse is not None else 0
+        if pulse is None or not now_us:
+            return None
+        since = pulse.wal_clock.first_beyond(self.received_lsn)
+        waited_us = 0 if since is None else int((time.monotonic() - since) * 1e6)
+        received_us = min(now_us - waited_us, self._open_us or now_us)
+        first = self._commits.first_beyond(self.committed_lsn)
+        inside = self._inside()
+        return CaptureFacts(
+            received_lsn=self.received_lsn,
+            committed_lsn=self.committed_lsn,
+            received_until_us=received_us,
+            committed_until_us=received_us if first is None else min(received_us, int(first * 1e6)),
+            waiting_records=inside.records + self._in_flight,
+            inside_xid=inside.xid,
+            inside_records=inside.xid_records,
+            inside_since_us=self._open_us if inside.xid else 0,
+        )
+
     def lag(self) -> dict[str, StageLag]:
         """Stages `wal` and `capture`, as of now. How many records WAL holds that did not come yet, nobody can tell."""
-        now = time.monotonic()
-        wal_lsn = max(self._pulse.wal_lsn if self._pulse else 0, self.received_lsn)
-        self._clock.note(wal_lsn, now)
-        waiting = now - self._pending_since if self._pending_since else 0.0
-        return {
-            "wal": StageLag(wal_lsn - self.received_lsn, 0, self._clock.age(self.received_lsn, now), counted=False),
-            "capture": StageLag(
-                max(0, self.received_lsn - self.committed_lsn), self._gathered() + self._in_flight, waiting
-            ),
-        }
+        pulse, facts = self._pulse, self.facts()
+        if pulse is None or facts is None:
+            return {"wal": StageLag(0, 0, 0.0, counted=False), "capture": NOTHING}
+        return capture_stages(facts, max(pulse.wal_lsn, facts.received_lsn), pulse.source_us)
 
     def status(self) -> dict[str, object]:
         """JSON for /status."""
@@ -141,6 +186,9 @@ class Progress:
             "transactions": self.transactions,
             "restarts": self.restarts,
             "retained_wal_bytes": self._pulse.retained_bytes if self._pulse else 0,
+            "facts": (facts := self.facts()) and msgspec.structs.asdict(facts),
+            "clock_offset_us": self._pulse.clock.us if self._pulse else None,
+            "safe_wal_bytes": self._pulse.safe_wal_bytes if self._pulse else None,
             "lag": {stage: lag.as_json() for stage, lag in self.lag().items()},
         }
 

@@ -15,12 +15,15 @@ from stretto_connectors.postgres.connection import connect
 from stretto_producers.capture.lineage import check_publication
 from stretto_schemas.errors import Gap, StrettoError
 from stretto_schemas.frontier import Published
+from stretto_schemas.lag.clock import LsnClock
+from stretto_schemas.lag.skew import ClockOffset
 from stretto_schemas.settings import SourceSettings
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_PREFIX = "stretto.heartbeat"
-POLL_S = 0.5
+POLL_S = 0.2
+"""How exact the age of WAL that was not received is."""
 RETRY_S = 2.0
 
 
@@ -41,6 +44,12 @@ class Pulse:
         self.wal_lsn = 0
         """End of the source's WAL as last seen."""
         self.retained_bytes = 0
+        self.safe_wal_bytes: int | None = None
+        """WAL that may still be written before the slot's is in danger; None without a limit."""
+        self.wal_clock = LsnClock()
+        """When the WAL was seen where, in monotonic seconds. Written by this thread, read by any."""
+        self.clock = ClockOffset()
+        """The source's clock minus ours."""
         self.published = published
         """The publication as last seen: never less than what the session began with."""
         self.failure: Gap | None = None
@@ -56,6 +65,12 @@ class Pulse:
         except msgspec.MsgspecError:
             return None
         return beat.clock_us if beat.nonce == self.nonce else None
+
+    @property
+    def source_us(self) -> int:
+        """The source's clock now; 0 while it is not known."""
+        offset = self.clock.us
+        return 0 if offset is None else time.time_ns() // 1000 + offset
 
     def close(self) -> None:
         """End the thread."""
@@ -86,14 +101,22 @@ class Pulse:
             if time.monotonic() >= due:
                 conn.execute(emit, (HEARTBEAT_PREFIX, self.nonce))
                 due = time.monotonic() + self._heartbeat_s
-            row = conn.execute(
-                "select pg_current_wal_lsn() - '0/0'::pg_lsn, (select pg_current_wal_lsn() - restart_lsn"
-                " from pg_replication_slots where slot_name = %s)",
-                (self._source.slot_name,),
-            ).fetchone()
-            assert row is not None
-            self.wal_lsn, self.retained_bytes = int(row[0]), int(row[1] or 0)
+            self._look_at_wal(conn)
             self._look_at_publication(conn)
+
+    def _look_at_wal(self, conn: psycopg.Connection) -> None:
+        sent_us, sent = time.time_ns() // 1000, time.monotonic()
+        row = conn.execute(
+            "select pg_current_wal_lsn() - '0/0'::pg_lsn, pg_current_wal_lsn() - slot.restart_lsn, slot.safe_wal_size,"
+            " (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+            " from (values (1)) one left join pg_replication_slots slot on slot_name = %s",
+            (self._source.slot_name,),
+        ).fetchone()
+        assert row is not None, "an outer join keeps its one row"
+        self.clock.exchange(sent_us, row[3], time.time_ns() // 1000)
+        self.wal_lsn, self.retained_bytes = int(row[0]), int(row[1] or 0)
+        self.safe_wal_bytes = row[2]
+        self.wal_clock.note(self.wal_lsn, sent)
 
     def _look_at_publication(self, conn: psycopg.Connection) -> None:
         try:

@@ -34,7 +34,7 @@ from stretto_producers.capture.encoder import SourceText, TransactionText
 from stretto_producers.capture.frontiers import Frontiers
 from stretto_producers.capture.lineage import check_lineage, check_partitions, check_publication
 from stretto_producers.capture.messages import message_envelope
-from stretto_producers.capture.progress import Progress
+from stretto_producers.capture.progress import Inside, Progress
 from stretto_producers.capture.pulse import HEARTBEAT_PREFIX, Pulse
 from stretto_producers.capture.relations import Relations
 from stretto_producers.capture.trim import Trimmer
@@ -139,9 +139,15 @@ class Session:
         self._committer = Committer(writer, self._opening, self._closing)
         self._closers.append(self._committer.close)
         self._received = self._flushed = last.end_lsn
-        self._progress.opened(last, self._pulse, lambda: self._batch.rows)
+        self._progress.opened(last, self._pulse, self._inside)
         self._send_status()
         log.info("capturing from %s on, slot %s", identity.database, source.slot_name)
+
+    def _inside(self) -> Inside:
+        transaction = self._transaction
+        if transaction is None:
+            return Inside(self._batch.rows)
+        return Inside(self._batch.rows, self._begin.xid, transaction.order)
 
     def _check_owner(self) -> None:
         """An error may have been another capture's doing: do not fence it in turn."""
@@ -231,7 +237,7 @@ class Session:
     def _make_frontier(self, now: float) -> Frontier:
         reached = self._outside_lsn if self._transaction is not None else max(self._outside_lsn, self._idle_lsn)
         self._asked = False
-        return self._frontiers.make(self._batch, reached, self._pulse.published, now)
+        return self._frontiers.make(self._batch, reached, self._pulse.published, now, self._pulse.source_us)
 
     def _opening(self) -> list[LogRecord]:
         """The `Open` record, before a Kafka transaction's first row."""
@@ -306,6 +312,7 @@ class Session:
             case pgoutput.Begin():
                 self._begin = message
                 self._origin = ""
+                self._progress.began(message.commit_ts_us)
                 self._transaction = TransactionText(
                     self._fixed,
                     message.xid,

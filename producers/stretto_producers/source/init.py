@@ -18,7 +18,13 @@ from psycopg.sql import SQL, Composed
 
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import await_leaders, topic_configs
-from stretto_connectors.kafka.topics import compacted_config, ensure_topics, frontiers_config, rows_config
+from stretto_connectors.kafka.topics import (
+    compacted_config,
+    ensure_topics,
+    followers_config,
+    frontiers_config,
+    rows_config,
+)
 from stretto_connectors.postgres import publication as publications
 from stretto_connectors.postgres import slot as slots
 from stretto_connectors.postgres.connection import connect, where
@@ -189,7 +195,7 @@ class Plan:
         steps = [
             self._topic(topics.transactions, 1, frontiers_config(kafka)),
             self._topic(topics.schema, 1, compacted_config(kafka)),
-            self._topic(topics.followers, 1, compacted_config(kafka)),
+            self._topic(topics.followers, 1, followers_config(kafka)),
         ]
         for topic in topics.tables:
             if self._state.frontier is not None and topic not in self._state.partitions:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from stretto_schemas.follower_state import FollowerState
 from stretto_schemas.lag.view import ProblemView, ProcessView, SlotView
 
@@ -37,8 +39,7 @@ class SourceFacts:
     long_transaction: LongTransaction | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureFacts:
+class CaptureFacts(msgspec.Struct, frozen=True):
     """What capture said over HTTP. Its own process is in `Observation.capture`, also when it said nothing."""
 
     received_lsn: int
@@ -48,6 +49,12 @@ class CaptureFacts:
     committed_until_us: int
     """Everything that was committed before is in Kafka."""
     waiting_records: int
+    inside_xid: int = 0
+    """The source transaction that is being received; 0: none."""
+    inside_records: int = 0
+    """Its records that have come so far."""
+    inside_since_us: int = 0
+    """When it was committed."""
 
 
 @dataclass(frozen=True, slots=True)

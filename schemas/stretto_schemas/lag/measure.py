@@ -15,8 +15,21 @@ passed it; a stage's seconds are the difference between the times of its two end
 from __future__ import annotations
 
 from stretto_schemas.follower_state import FollowerState
-from stretto_schemas.lag.facts import Observation
+from stretto_schemas.lag.facts import CaptureFacts, Observation
 from stretto_schemas.lag.stages import StageLag
+
+
+def capture_stages(facts: CaptureFacts, wal_lsn: int, now_us: int) -> dict[str, StageLag]:
+    """Stages wal and capture by capture's own word, with the source's WAL and clock as of now."""
+    received_us = min(now_us, facts.received_until_us)
+    return {
+        "wal": StageLag(max(0, wal_lsn - facts.received_lsn), 0, (now_us - received_us) / 1e6, counted=False),
+        "capture": StageLag(
+            max(0, facts.received_lsn - facts.committed_lsn),
+            facts.waiting_records,
+            max(0, received_us - facts.committed_until_us) / 1e6,
+        ),
+    }
 
 
 def source_stages(seen: Observation) -> dict[str, StageLag | None]:

@@ -39,7 +39,7 @@ def test_a_barrier_that_comes_with_the_end_does_not_keep_it_up(follower_db: Any)
     settings = load(None, {"STRETTO_FOLLOWER__DSN": follower_db.dsn, "STRETTO_SOURCE__DSN": follower_db.dsn})
     reader = Late()
     with connect(settings.follower.dsn, application="test") as catalog:
-        ahead = ReadAhead(settings, cast("LogReader", reader), catalog, Progress("leader", "follower", 60.0))
+        ahead = ReadAhead(settings, cast("LogReader", reader), catalog, Progress(settings))
         reader.ending = ahead._caught_up
         ahead.start()
         closing = threading.Thread(target=ahead.close, daemon=True)

@@ -22,7 +22,7 @@ def test_a_session_that_ends_while_kafka_is_away_leaves_nothing(pipeline: Pipeli
         away = pipeline.settings.kafka.model_copy(update={"bootstrap": f"127.0.0.1:{proxy.port}"})
         settings = pipeline.settings.model_copy(update={"kafka": away})
         proxy.cut()
-        session = Session(settings, Progress(settings.source.name, settings.follower.name, 60.0))
+        session = Session(settings, Progress(settings))
         with session:
             assert session.open(threading.Event())
         left = weakref.ref(session)
