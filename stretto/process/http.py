@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from stretto.process.page import render
-from stretto.process.service import Service
-from stretto_schemas.errors import SettingsError
+from stretto.process.service import Service, Viewed
+from stretto_schemas.errors import SettingsError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class HealthServer:
             "/metrics": _metrics,
         }
 
+        views = service.pages if isinstance(service, Viewed) else {}
+
         class Handler(BaseHTTPRequestHandler):
             """One request."""
 
@@ -48,8 +50,11 @@ class HealthServer:
             timeout = REQUEST_TIMEOUT_S
 
             def do_GET(self) -> None:
-                page = pages.get(self.path.partition("?")[0], _missing)
-                status, content_type, body = page(self.headers.get("Accept", ""))
+                path, _, query = self.path.partition("?")
+                if path in views:
+                    status, content_type, body = _viewed(views[path], query)
+                else:
+                    status, content_type, body = pages.get(path, _missing)(self.headers.get("Accept", ""))
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
@@ -90,7 +95,9 @@ class HealthServer:
         self._server.server_close()
 
     def _index(self, _: str) -> Answer:
-        page = render(self._service.name, self._service.status(), self._service.ready())
+        service = self._service
+        shown = service.summary() if isinstance(service, Viewed) else service.status()
+        page = render(service.name, shown, service.ready())
         return HTTPStatus.OK, "text/html; charset=utf-8", page.encode()
 
     def _live(self, _: str) -> Answer:
@@ -118,6 +125,13 @@ def _metrics(accept: str) -> Answer:
     """Prometheus text, or OpenMetrics where the scraper asks for it."""
     encode, content_type = choose_encoder(accept)
     return HTTPStatus.OK, content_type, encode(REGISTRY)
+
+
+def _viewed(view: Callable[[str], bytes], query: str) -> Answer:
+    try:
+        return HTTPStatus.OK, "application/json", view(query)
+    except UsageError as error:
+        return HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
 
 
 def _missing(_: str) -> Answer:

@@ -7,7 +7,7 @@ a running total: only the newest mark of a batch matters, and a window's count i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import add
 
 import msgspec
@@ -21,8 +21,6 @@ class LagWindow(msgspec.Struct, frozen=True):
     """One follower's lag in one window, seconds by stage."""
 
     offset: int
-    at_us: int
-    """Of the newest look in it."""
     looks: int
     max: dict[str, float]
     sum: dict[str, float]
@@ -39,7 +37,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     offset: int
     at_us: int
-    """By the source's clock."""
+    """When its record was written, by the broker's clock."""
     epoch: int
     end_lsn: int
     rows: int
@@ -56,20 +54,23 @@ class FlowWindow(msgspec.Struct, frozen=True):
     wal_bytes: int
 
 
-def fold_lag(window: LagWindow | None, point: Point, offset: int) -> LagWindow:
-    """The window with one look more; the same when it has that look already."""
-    if window is None:
-        return LagWindow(offset, point.at_us, 1, point.seconds, point.seconds, point.seconds)
-    if offset <= window.offset:
+def fold_lag(window: LagWindow | None, looks: Sequence[Point], offset: int) -> LagWindow | None:
+    """The window with one follower's looks of one record more; the same when it has that record already."""
+    if window is not None and offset <= window.offset:
         return window
-    return LagWindow(
-        offset,
-        max(window.at_us, point.at_us),
-        window.looks + 1,
-        _each(window.max, point.seconds, max),
-        _each(window.sum, point.seconds, add),
-        {**window.last, **point.seconds},
-    )
+    for look in looks:
+        seconds = look.seconds
+        if window is None:
+            window = LagWindow(offset, 1, seconds, seconds, seconds)
+        else:
+            window = LagWindow(
+                offset,
+                window.looks + 1,
+                _each(window.max, seconds, max),
+                _each(window.sum, seconds, add),
+                {**window.last, **seconds},
+            )
+    return window
 
 
 def fold_flow(window: FlowWindow | None, mark: Mark, before: Mark | None) -> FlowWindow:
@@ -90,17 +91,16 @@ def fold_flow(window: FlowWindow | None, mark: Mark, before: Mark | None) -> Flo
     )
 
 
-def frontier_mark(before: Mark | None, frontier: Frontier, offset: int) -> Mark:
+def frontier_mark(before: Mark | None, frontier: Frontier, offset: int, at_us: int) -> Mark:
     """The source's mark after one more frontier; the same when it is in already.
 
     A new epoch counts on: its topic may have been made anew, with offsets from 0.
     """
     if before is not None and frontier.epoch == before.epoch and offset <= before.offset:
         return before
-    at_us = max(frontier.commit_ts_us, frontier.heartbeat_us or 0)
     return Mark(
         offset,
-        max(at_us, before.at_us) if before is not None else at_us,
+        at_us,
         frontier.epoch,
         frontier.end_lsn,
         (before.rows if before is not None else 0) + sum(frontier.counts),
@@ -108,12 +108,8 @@ def frontier_mark(before: Mark | None, frontier: Frontier, offset: int) -> Mark:
     )
 
 
-def follower_mark(state: FollowerState, offset: int, source_us: int) -> Mark:
-    """A follower's mark. Its process's clock counts only where it is known how far it is off; else `source_us`, the newest
-    time of the source that is known, stands for the moment.
-    """
-    known = state.skew_us is not None and state.published_us > 0
-    at_us = state.published_us - (state.skew_us or 0) if known else max(source_us, state.commit_ts_us, state.heartbeat_us)
+def follower_mark(state: FollowerState, offset: int, at_us: int) -> Mark:
+    """A follower's mark: its record counts by itself. Its process's own clock says nothing here."""
     return Mark(offset, at_us, state.epoch, state.end_lsn, state.rows, state.transactions)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # exported, but not by name
 
 from stretto_connectors.kafka.existing import await_leaders
-from stretto_connectors.kafka.topics import compacted_config, ensure_topics, partition_counts, rows_config
+from stretto_connectors.kafka.topics import BROKERS_CLOCK, compacted_config, ensure_topics, partition_counts, rows_config
 from stretto_consumers.lag.monitor.tables import KEPT_S, MARKS, TABLES
 from stretto_schemas import names
 from stretto_schemas.settings import Settings
@@ -69,8 +69,8 @@ def ensure_own(client: AdminClient, settings: Settings) -> None:
     passing = {"retention.ms": str(2 * KEPT_S * 1000), "segment.ms": str(KEPT_S * 1000)}
     made: list[str] = []
     for topics, config in (
-        ([found.alerts], compacted | {"min.compaction.lag.ms": str(ALERTS_KEPT_DAYS * DAY_MS)}),
-        ([found.points], rows_config(kafka) | passing),
+        ([found.alerts], compacted | BROKERS_CLOCK | {"min.compaction.lag.ms": str(ALERTS_KEPT_DAYS * DAY_MS)}),
+        ([found.points], rows_config(kafka) | BROKERS_CLOCK | passing),
         (windows, compacted | {"cleanup.policy": "compact,delete"} | passing),
         ([found.changelogs[MARKS]], compacted),
     ):

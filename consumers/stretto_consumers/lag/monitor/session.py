@@ -17,6 +17,7 @@ from faust import App
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
+from stretto_consumers.lag.monitor import committed, tables
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.streams import Streams, application
 from stretto_schemas.settings import Settings
@@ -27,7 +28,8 @@ LOOK_S = 0.2
 """How often it is seen whether this monitor is the active one, and whether Faust gave up."""
 STOP_S = 5.0
 """After this long Faust is left where it stands: all that counts is in Kafka."""
-FOREIGN = ("faust", "mode", "aiokafka", "asyncio", "aiohttp")
+FOREIGN = ("faust", "mode", "aiokafka", "asyncio", committed.__name__, tables.__name__)
+"""Loggers of Faust and its libraries, and those that its classes name after the modules of ours that extend them."""
 
 
 class Session:
@@ -95,7 +97,7 @@ class Session:
             mine = TP(self._places.points, 0) in app.consumer.assignment()
         except ConsumerNotStarted:
             return "starting"
-        if app.rebalancing or app.consumer_generation_id < 0:
+        if app.rebalancing or app.consumer_generation_id <= 0:  # a group's first generation is 1
             return "starting"
         if not mine:
             return "standby"
@@ -104,6 +106,8 @@ class Session:
 
 async def _end(app: App, starting: asyncio.Future[None]) -> None:
     with suppress(Exception):  # it is over; what went wrong was told before
+        await asyncio.wait_for(app.consumer.commit(), STOP_S / 2)
+    with suppress(Exception):
         await asyncio.wait_for(app.stop(), STOP_S)
     if not starting.done():
         starting.cancel()

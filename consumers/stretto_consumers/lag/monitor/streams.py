@@ -19,13 +19,13 @@ from prometheus_client import Counter
 
 from stretto_consumers.lag.monitor.committed import CommittedTransport
 from stretto_consumers.lag.monitor.credentials import broker_url, credentials
-from stretto_consumers.lag.monitor.folds import FlowWindow, Mark, fold_flow, fold_lag, follower_mark, frontier_mark
+from stretto_consumers.lag.monitor.folds import FlowWindow, LagWindow, Mark, fold_flow, fold_lag, follower_mark, frontier_mark
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.tables import OnePartition, Span, Tables
 from stretto_schemas import metrics
 from stretto_schemas.follower_state import decode_state
 from stretto_schemas.frontier import Frontier, decode_record
-from stretto_schemas.lag.view import decode_points
+from stretto_schemas.lag.view import Point, decode_points
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class Streams:
         self.tables = Tables(app)
         self.unreadable = 0
         self._source = source
+        self._unread: dict[str, int] = {}
+        """By topic: offset of the newest record that could not be read."""
         self._said_until: dict[str, float] = {}
         for topic, take in (
             (found.transactions, self._frontiers),
@@ -101,7 +103,7 @@ class Streams:
             record = self._read(event, decode_record)
             if not isinstance(record, Frontier) or record.source != self._source:
                 continue
-            previous, mark = mark, frontier_mark(mark, record, event.message.offset)
+            previous, mark = mark, frontier_mark(mark, record, event.message.offset, _at_us(event))
             if mark is previous:
                 continue
             self._flow(folded, self._source, mark, previous)
@@ -111,7 +113,6 @@ class Streams:
         newest: dict[str, Event] = {}
         for event in events:
             newest[(event.message.key or b"").decode(errors="replace")] = event
-        source = self.tables.marks.get(self._source)
         for key, event in newest.items():
             if event.message.value is None:
                 self.tables.marks.drop(key)  # removed
@@ -121,7 +122,7 @@ class Streams:
                 continue
             key = f"{state.follower}/{state.source}"
             before = self.tables.marks.get(key)
-            mark = follower_mark(state, event.message.offset, source.at_us if source is not None else 0)
+            mark = follower_mark(state, event.message.offset, _at_us(event))
             if before is not None and mark.epoch == before.epoch and mark.offset <= before.offset:
                 continue
             folded: dict[tuple[int, Span], FlowWindow] = {}
@@ -129,12 +130,20 @@ class Streams:
             self._put(key, folded, mark)
 
     def _points(self, events: Iterable[Event]) -> None:
+        folded: dict[tuple[int, str, Span], LagWindow] = {}
         for event in events:
+            looks: dict[str, list[Point]] = {}
             for point in self._read(event, decode_points) or ():
-                key = f"{point.follower}/{point.source}"
-                for windows in self.tables.lag:
-                    for span in windows.spans(point.at_us):
-                        windows.put((key, span), fold_lag(windows.get((key, span)), point, event.message.offset))
+                looks.setdefault(f"{point.follower}/{point.source}", []).append(point)
+            for key, points in looks.items():
+                for number, windows in enumerate(self.tables.lag):
+                    for span in windows.spans(_at_us(event)):
+                        window = folded.get((number, key, span)) or windows.get((key, span))
+                        more = fold_lag(window, points, event.message.offset)
+                        if more is not None and more is not window:
+                            folded[number, key, span] = more
+        for (number, key, span), window in folded.items():
+            self.tables.lag[number].put((key, span), window)
 
     def _flow(self, folded: dict[tuple[int, Span], FlowWindow], key: str, mark: Mark, before: Mark | None) -> None:
         for number, windows in enumerate(self.tables.flow):
@@ -154,6 +163,9 @@ class Streams:
         try:
             return decode(message.value or b"")
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            if message.offset <= self._unread.get(message.topic, -1):
+                return None  # it comes again
+            self._unread[message.topic] = message.offset
             self.unreadable += 1
             UNREADABLE.labels(message.topic).inc()
             if time.monotonic() >= self._said_until.get(message.topic, 0.0):
@@ -165,6 +177,11 @@ class Streams:
         began = time.monotonic()
         swept = self.tables.sweep()
         log.debug("forgot %d windows in %.3f s", swept, time.monotonic() - began)
+
+
+def _at_us(event: Event) -> int:
+    """When the broker took the record. One clock for all windows: those of processes and databases may be off."""
+    return int(event.message.timestamp * 1e6)
 
 
 def _agent(take: Callable[[Iterable[Event]], None]) -> Callable[[Stream[bytes]], Any]:

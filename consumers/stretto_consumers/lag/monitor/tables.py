@@ -29,7 +29,7 @@ MARKS: Final = "marks"
 TABLES: Final = (*LAG, *FLOW, MARKS)
 
 Span = tuple[float, float]
-"""Begin and end of a window, seconds since 1970 by the source's clock."""
+"""Begin and end of a window, seconds since 1970 by the broker's clock."""
 
 
 class OnePartition(Table):
