@@ -100,7 +100,11 @@ class Processes:
         return self.capture(**settings), self.follower(**settings)
 
     def _start(self, service: str, failpoint: str, settings: dict[str, str]) -> Running:
-        log = self._folder / f"{len(self.started)}-{service}.log"
+        return self.start([str(STRETTO), "run", service], failpoint, **settings)
+
+    def start(self, command: list[str], failpoint: str = "", **settings: str) -> Running:
+        """Start any command with the pipeline's settings."""
+        log = self._folder / f"{len(self.started)}-{command[-1]}.log"
         own = {key: value for key, value in os.environ.items() if not key.startswith("STRETTO_")}
         given = environment(self.pipeline.settings) | {
             f"STRETTO_{key.upper()}": value for key, value in settings.items()
@@ -108,9 +112,7 @@ class Processes:
         if failpoint:
             given["STRETTO_FAILPOINT"] = failpoint
         with log.open("w") as output:
-            process = subprocess.Popen(
-                [STRETTO, "run", service], cwd=self._folder, env=own | given, stdout=output, stderr=output
-            )
+            process = subprocess.Popen(command, cwd=self._folder, env=own | given, stdout=output, stderr=output)
         running = Running(process, log)
         self.started.append(running)
         return running

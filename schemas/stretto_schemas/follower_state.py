@@ -67,6 +67,8 @@ class FollowerState(msgspec.Struct, omit_defaults=True):
     """Offset in the transactions topic of the next frontier that it applies; -1: not told."""
     oldest_us: int = 0
     """Commit time of the oldest source transaction that it knows of and that is not visible; 0 when there is none."""
+    held: bool = False
+    """What is unread waits until the applier is done with what was read, not for Kafka."""
     skew_us: int | None = None
     """Its process's clock minus the source's; None while nobody knows."""
     visible: dict[str, Quantiles] = {}

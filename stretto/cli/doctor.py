@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
 from stretto.cli.context import Config, load_settings, say
-from stretto.cli.status import Format, FormatOption
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="A table, or JSON: one object a line.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from enum import StrEnum
@@ -14,17 +13,17 @@ from typer.core import TyperCommand
 from stretto.cli.context import Config, load_settings, say
 
 if TYPE_CHECKING:
-    from stretto.status.collect import Status
+    from stretto_schemas.lag.view import PipelineView
 
 
 class Format(StrEnum):
-    """How a result is printed."""
+    """How a pipeline is printed."""
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
+    TSV = "tsv"
 
-
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="A table, or JSON: one object a line.")]
 
 WATCH_S = 2.0
 """Seconds between two looks when `-w` does not say."""
@@ -61,39 +60,57 @@ def status_command(
             help=f"Look again every so many seconds; by default {WATCH_S:g}.",
         ),
     ] = None,
-    form: FormatOption = Format.TABLE,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format", "-f", help="A table; JSON, an object a line; YAML, a document a look; rows with tabs."
+        ),
+    ] = Format.TABLE,
 ) -> None:
-    """Say how far source, log and follower are, and what lies in each stage. Exit code 3 when a server does not answer."""
-    from stretto.status.collect import collect
+    """Say how far source, log and followers are, and what lies in each stage. Exit code 3 when a server does not answer."""
+    from stretto_consumers.lag.look import Observer
+    from stretto_consumers.lag.watcher import Watcher
 
     settings = load_settings(ctx, config)
-    if watch is None:
-        status = collect(settings)
-        _print(status, form)
-        if status.problems:
-            raise typer.Exit(max(problem.exit_code for problem in status.problems))
-        return
-    if form is Format.TABLE and sys.stdout.isatty():
-        from rich.live import Live
+    with Observer(settings) as observer:
+        watcher = Watcher(settings)
 
-        from stretto.status.table import render
+        def look() -> PipelineView:
+            return watcher.observe(observer.look())
 
-        with Live(render(collect(settings)), refresh_per_second=4) as live:
-            while True:
-                time.sleep(watch)
-                live.update(render(collect(settings)), refresh=True)
-    while True:
-        _print(collect(settings), form)
-        time.sleep(watch)
+        if watch is None:
+            view = look()
+            _print(view, form, head=True)
+            if view.problems:
+                raise typer.Exit(max(problem.exit_code for problem in view.problems))
+            return
+        if form is Format.TABLE and sys.stdout.isatty():
+            from rich.live import Live
+
+            from stretto.status.table import render
+
+            with Live(render(look()), refresh_per_second=4) as live:
+                while True:
+                    time.sleep(watch)
+                    live.update(render(look()), refresh=True)
+        head = True
+        while True:
+            _print(look(), form, head=head)
+            head = False
+            time.sleep(watch)
 
 
-def _print(status: Status, form: Format) -> None:
-    if form is Format.JSON:
-        say(json.dumps(status.as_json(), ensure_ascii=False))
+def _print(view: PipelineView, form: Format, *, head: bool) -> None:
+    if form is not Format.TABLE:
+        from stretto.status import tree
+
+        if form is Format.TSV and head:
+            say("\t".join(tree.TSV_HEAD))
+        say({Format.JSON: tree.as_json, Format.YAML: tree.as_yaml, Format.TSV: tree.as_tsv}[form](view))
         return
     from rich.console import Console
 
     from stretto.status.table import render
 
-    Console(soft_wrap=not sys.stdout.isatty()).print(render(status))
+    Console(soft_wrap=not sys.stdout.isatty()).print(render(view))
     sys.stdout.flush()

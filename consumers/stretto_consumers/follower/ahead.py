@@ -95,13 +95,16 @@ class ReadAhead:
                     return
                 steps = list(self._preparer.steps(piece))
                 piece.rows.clear()  # the memory: what waits to be applied is the steps
-                self._ready.put(Prepared(piece, steps))
+                with self._progress.held.waiting():
+                    self._ready.put(Prepared(piece, steps))
             return
         self._caught_up.clear()
         for piece in pieces:
             if self._stop.is_set():
                 return
-            self._ready.put(Prepared(piece, None))
-        self._caught_up.wait()
+            with self._progress.held.waiting():
+                self._ready.put(Prepared(piece, None))
+        with self._progress.held.waiting():
+            self._caught_up.wait()
         self._tables.learn()
         self._preparer.forget()

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.follower.accounting import Accounting, Batch
-from stretto_consumers.follower.work import Work
+from stretto_consumers.follower.work import Held, Work
 from stretto_schemas import metrics
 from stretto_schemas.follower_state import FollowerState
 from stretto_schemas.lag.skew import ClockOffset, OneWayOffset
@@ -57,6 +57,8 @@ class Places:
     """What is late has not reached the log."""
     transactions: int
     """How many are known and not visible."""
+    held: bool
+    """What is unread waits for the applier."""
 
 
 class Progress:
@@ -84,6 +86,7 @@ class Progress:
         """True when a heartbeat is overdue and the broker has said that the log has nothing more."""
         self.blocked_by = ""
         self.work = Work()
+        self.held = Held()
         self.address = ""
         self._handed: deque[Handed] = deque()
         """Batches read and not yet visible, oldest first."""
@@ -173,23 +176,25 @@ class Progress:
         """The follower's places as of now."""
         now_us, accounting = self.source_us, self._accounting
         waiting_us, waiting = accounting.waiting if accounting is not None else (0, 0)
-        end_us = min(now_us, self._fresh_us()) if self.overdue else now_us
-        read_us = min(end_us, waiting_us or end_us)
         handed = [each for each in tuple(self._handed) if each.oldest_us]
         oldest_us = handed[0].oldest_us if handed else waiting_us
+        held = bool(handed) and self.held.mostly
+        end_us = min(now_us, self._fresh_us()) if self.overdue and not held else now_us
+        read_us = end_us if held else min(end_us, waiting_us or end_us)
         return Places(
             now_us=now_us,
             read_us=read_us,
             visible_us=min(read_us, handed[0].oldest_us) if handed else read_us,
             oldest_us=oldest_us,
             upstream=self.overdue and not waiting_us and self.log_is_empty,
+            held=held,
             transactions=waiting + sum(each.transactions for each in handed),
         )
 
     def lag(self) -> dict[str, StageLag]:
         """Stages `log`, `apply` and `total`, as of now and by what this process knows; none for a stand-by.
 
-        A heartbeat that is late counts as a change that waits: in `log`, unless the broker says that there is nothing more
+        What is unread only because the applier is busy is lag in `apply`. A heartbeat that is late counts as a change that waits: in `log`, unless the broker says that there is nothing more
         in the log, and then in `total` only: it is wal or capture, which others tell apart.
         """
         position, read, accounting = self.position, self.read_position, self._accounting
@@ -234,6 +239,7 @@ class Progress:
             seen_lsn=newest.end_lsn if newest is not None else 0,
             frontier_offset=position.frontier_offset,
             oldest_us=places.oldest_us,
+            held=places.held,
             skew_us=self.skew_us,
             delay_s=self._settings.follower.apply_delay_s,
             budget_s=self._settings.follower.lag_budget_s,

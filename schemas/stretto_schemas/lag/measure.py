@@ -6,7 +6,7 @@ passed it; a stage's seconds are the difference between the times of its two end
 1. Source: now.
 2. Received, in Kafka: what capture says. When it says nothing: the newest heartbeat or commit in the log, unless that is
    younger than two heartbeats and the WAL has not moved beyond the log.
-3. Read: the commit time of the oldest transaction that the follower knows of and has not read; when it does not know all
+3. Read: what is unread only because the applier is busy counts as read: it waits for the applier. Else the commit time of the oldest transaction that the follower knows of and has not read; when it does not know all
    that is in the log, that of the first transaction of the log beyond what it has seen.
 4. Visible: the same for what it does not show.
 5. No place is ahead of the one before it: a clock that is off makes no stage negative.
@@ -61,7 +61,9 @@ def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageL
     # rule 3: what it read and does not show is between the two, and its own word on apply is how much of it
     reading = end_lsn > read_lsn or (own_log is not None and own_log.records > 0)
     applying = read_lsn > state.end_lsn or state.staged_rows > 0
-    if reading and applying and own_apply is not None:
+    if state.held and applying:
+        read_us = in_log
+    elif reading and applying and own_apply is not None:
         read_us = min(in_log, visible_us + int(own_apply.seconds * 1e6))
     else:
         read_us = in_log if applying else visible_us

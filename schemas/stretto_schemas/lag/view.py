@@ -41,6 +41,8 @@ class SourceView(msgspec.Struct):
     frontier_sequence: int | None = None
     frontier_commit_us: int | None = None
     capture: ProcessView | None = None
+    safe_wal_bytes: int | None = None
+    """WAL that may still be written before the slot's is in danger; None without a limit."""
     lag: dict[str, StageLag | None] = {}
     """wal and capture: the same for all its followers."""
     bytes_per_s: float | None = None
@@ -121,6 +123,7 @@ class ProblemView(msgspec.Struct, frozen=True):
     found: str
     expected: str = ""
     fix: str = ""
+    exit_code: int = 3
 
 
 class PipelineView(msgspec.Struct):

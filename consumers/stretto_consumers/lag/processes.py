@@ -5,10 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from stretto_schemas.lag.stages import StageLag
+import msgspec
+
+from stretto_schemas.follower_state import FollowerState
+from stretto_schemas.lag.facts import CaptureFacts
+from stretto_schemas.lag.view import ProcessView
 from stretto_schemas.settings import Settings
+
+T = TypeVar("T")
 
 TIMEOUT_S = 2.0
 
@@ -17,20 +23,14 @@ EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: 
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """One process's answer. Without one, `said` tells why."""
+class Answer:
+    """What one process answered. Without an answer, `view` tells why and `status` is empty."""
 
-    name: str
-    state: str
-    said: str
-    lag: dict[str, StageLag] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, object]:
-        """For `status -f json`."""
-        return {"state": self.state, "said": self.said}
+    view: ProcessView
+    status: dict[str, Any] = field(default_factory=dict)
 
 
-def ask(settings: Settings, name: str) -> Process:
+def ask(settings: Settings, name: str) -> Answer:
     """Ask the process that the settings' address or port names; never raises."""
     served = settings.http
     port, address = (
@@ -43,15 +43,33 @@ def ask(settings: Settings, name: str) -> Process:
         host, _, number = address.rpartition(":")
         host, port = host.strip("[]"), int(number)
     elif port == 0:
-        return Process(name, "unknown", "its port is chosen at each start (0 in section [http])")
+        return Answer(ProcessView(name, "unknown", "its port is chosen at each start (0 in section [http])"))
+    where = f"{host}:{port}"
     try:
         said = _get(host, port)
     except (OSError, ValueError, http.client.HTTPException) as error:
         why = "nothing listens" if isinstance(error, ConnectionRefusedError) else str(error) or type(error).__name__
-        return Process(name, "unreachable", f"{why} on {host}:{port}")
+        return Answer(ProcessView(name, "unreachable", f"{why} on {where}", where))
     if said.get("process") != name or said.get("source") != settings.source.name:
-        return Process(name, "unreachable", f"another process listens on {host}:{port}")
-    return Process(name, str(said.get("state", "unknown")), str(said.get("last_error") or ""), _stages(said.get("lag")))
+        return Answer(ProcessView(name, "unreachable", f"another process listens on {where}", where))
+    return Answer(ProcessView(name, str(said.get("state", "unknown")), str(said.get("last_error") or ""), where), said)
+
+
+def captured(answer: Answer) -> CaptureFacts | None:
+    """What capture's answer says of its places; None when it says nothing that can be used."""
+    return _convert(answer.status.get("facts"), CaptureFacts)
+
+
+def recorded(answer: Answer) -> FollowerState | None:
+    """The follower's own record in its answer; None for a stand-by."""
+    return _convert(answer.status.get("record"), FollowerState)
+
+
+def _convert(tree: object, kind: type[T]) -> T | None:
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def _get(host: str, port: int) -> dict[str, Any]:
@@ -65,9 +83,3 @@ def _get(host: str, port: int) -> dict[str, Any]:
     if answer.status != http.client.OK or not isinstance(tree, dict):
         raise ValueError(f"HTTP {answer.status} instead of a status")
     return tree
-
-
-def _stages(lag: object) -> dict[str, StageLag]:
-    if not isinstance(lag, dict):
-        return {}
-    return {stage: StageLag.from_json(value) for stage, value in lag.items()}

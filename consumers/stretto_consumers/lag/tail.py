@@ -1,0 +1,233 @@
+"""The newest of two topics, kept by reading on: what followers say, and what frontiers count.
+
+A reader that has just begun reads all of `<prefix>.followers`, which is compacted, and the transactions topic from the
+place of the follower that is furthest behind, or from near its end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import confluent_kafka
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from stretto_connectors.kafka.client import explain, no_answer
+from stretto_connectors.kafka.reader import consumer_options
+from stretto_schemas import names
+from stretto_schemas.follower_state import FollowerState, decode_state
+from stretto_schemas.frontier import Frontier, decode_record
+from stretto_schemas.lag.facts import LogFacts
+from stretto_schemas.settings import Settings
+
+READ_AT_ONCE = 2000
+FURTHEST = 100_000
+"""Offsets of the transactions topic, some ten days at rest: who is further behind is told by its own word only."""
+NEAR = 64
+"""Where nobody told a place, this near to the end."""
+MOST_FRONTIERS = 20_000
+"""Kept at most; of more, neighbours are put together: counts stay right, times become those of the older one."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """A follower's newest record, and when it was made."""
+
+    state: FollowerState
+    at: float
+    """Monotonic seconds of ours."""
+
+
+@dataclass(slots=True)
+class Counted:
+    """What a frontier counts."""
+
+    end_lsn: int
+    oldest_us: int
+    """Commit time of its first transaction."""
+    records: int
+
+
+class Tail:
+    """Both topics. One thread. Nothing is committed to a group."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._source = settings.source.name
+        self._followers_topic = names.followers_topic(settings.prefix)
+        self._topic = names.transactions_topic(settings.prefix, self._source)
+        self._messages = names.message_topic(settings.prefix, self._source)
+        self._consumer = confluent_kafka.Consumer(
+            {**consumer_options(settings.kafka, "stretto-lag"), "enable.partition.eof": True, "fetch.wait.max.ms": 100}
+        )
+        self._read: set[str] = set()
+        """Topics that are read."""
+        self._at_end: set[str] = set()
+        self.followers: dict[str, Heard] = {}
+        self.log: LogFacts | None = None
+        self.unreadable: dict[str, int] = {}
+        """Records that were none, by topic: counted and passed over."""
+        self._frontiers: list[Counted] = []
+        self._epoch = -1
+        self._from_lsn = 0
+        """What was committed up to here is not among them."""
+
+    def read(self, timeout_s: float) -> None:
+        """Read what is there by now. Topics that do not exist yet are no error. Raises Unreachable or SettingsError."""
+        deadline = time.monotonic() + timeout_s
+        self._subscribe(self._followers_topic, deadline)
+        self._catch_up(deadline)
+        self._subscribe(self._topic, deadline)
+        self._catch_up(deadline)
+
+    def read_until(self, end_lsn: int, timeout_s: float) -> None:
+        """Read until the log's newest frontier is that far, or the time is up. Raises as `read`."""
+        deadline = time.monotonic() + timeout_s
+        while self.log is None or self.log.end_lsn < end_lsn:
+            if time.monotonic() > deadline or self._topic not in self._read:
+                return
+            for message in self._consumer.consume(READ_AT_ONCE, 0.02):
+                self._take(message)
+
+    def oldest_us(self, follower: FollowerState) -> int | None:
+        """Commit time of the first transaction that it does not show, 0 when it shows all; None: further back than is known."""
+        if follower.end_lsn < self._from_lsn:
+            return None
+        return next((each.oldest_us for each in self._frontiers if each.end_lsn > follower.end_lsn), 0)
+
+    def records_behind(self, follower: FollowerState) -> int | None:
+        """Records that it does not show; a frontier that it shows in part counts whole. None: further back than is known."""
+        if follower.end_lsn < self._from_lsn:
+            return None
+        return sum(each.records for each in self._frontiers if each.end_lsn > follower.end_lsn)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def _subscribe(self, topic: str, deadline: float) -> None:
+        if topic in self._read:
+            return
+        doing = f"asking for topic {topic}"
+        timeout_s = max(0.1, deadline - time.monotonic())
+        try:
+            found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+            if found.error is not None:
+                if found.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE):
+                    return
+                raise KafkaException(found.error)
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=timeout_s)
+        except KafkaException as error:
+            raise explain(error, self._settings.kafka, doing) from None
+        start = low if topic == self._followers_topic else self._start(low, high)
+        self._consumer.incremental_assign([TopicPartition(topic, 0, start)])
+        self._read.add(topic)
+
+    def _start(self, low: int, high: int) -> int:
+        """Where the frontiers begin that matter."""
+        told = [heard.state for heard in self.followers.values() if heard.state.frontier_offset >= 0]
+        furthest = min(told, key=lambda state: state.frontier_offset, default=None)
+        if furthest is not None and max(low, high - FURTHEST) <= furthest.frontier_offset:
+            self._from_lsn, self._epoch = furthest.end_lsn, furthest.epoch
+            return furthest.frontier_offset
+        return max(low, high - NEAR)
+
+    def _catch_up(self, deadline: float) -> None:
+        """Read until the end of each topic that is read, or until the time is up once something was heard."""
+        if not self._read:
+            return
+        first = not self._read <= self._at_end
+        while True:
+            messages = self._consumer.consume(READ_AT_ONCE, 0.05 if first else 0)
+            for message in messages:
+                self._take(message)
+            if (self._read <= self._at_end and not messages) or (not first and not messages):
+                break
+            if time.monotonic() > deadline:
+                if not self._read <= self._at_end and not messages:
+                    raise no_answer(self._settings.kafka, f"reading {self._topic}")
+                break
+        if len(self._frontiers) > MOST_FRONTIERS:
+            self._thin()
+
+    def _take(self, message: confluent_kafka.Message) -> None:
+        topic, error = message.topic() or "", message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._at_end.add(topic)
+            elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
+                self._begin_again(topic)
+            elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+                self._forget(topic)
+            elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise explain(KafkaException(error), self._settings.kafka, f"reading {topic}")
+            return
+        if topic == self._topic:
+            self._frontier(message)
+        else:
+            self._follower(message)
+
+    def _begin_again(self, topic: str) -> None:
+        """Its head was cut beyond our place: on from what is left, whose beginning nobody knows."""
+        self._forget(topic)
+        self._epoch = -1
+
+    def _forget(self, topic: str) -> None:
+        if topic in self._read:
+            self._consumer.incremental_unassign([TopicPartition(topic, 0)])
+            self._read.discard(topic)
+            self._at_end.discard(topic)
+            if topic == self._topic:
+                self._frontiers.clear()
+
+    def _follower(self, message: confluent_kafka.Message) -> None:
+        key = (message.key() or b"").decode(errors="replace")
+        name, _, source = key.partition("/")
+        if source != self._source:
+            return
+        value = message.value()
+        if value is None:
+            self.followers.pop(name, None)  # removed
+            return
+        try:
+            state = decode_state(value)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            self._unreadable(self._followers_topic)
+            return
+        made_s = max(0.0, time.time() - message.timestamp()[1] / 1000)
+        self.followers[name] = Heard(state, time.monotonic() - made_s)
+
+    def _frontier(self, message: confluent_kafka.Message) -> None:
+        try:
+            record = decode_record(message.value() or b"")
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            self._unreadable(self._topic)
+            return
+        if not isinstance(record, Frontier):
+            return
+        if record.epoch != self._epoch:
+            self._frontiers.clear()
+            self._epoch = record.epoch
+            self._from_lsn = record.transactions[0].commit_lsn if record.transactions else record.end_lsn
+        heartbeat_us = record.heartbeat_us or (self.log.heartbeat_us if self.log is not None else 0)
+        self.log = LogFacts(record.end_lsn, record.sequence, record.epoch, record.commit_ts_us, heartbeat_us)
+        if record.transactions:
+            own = sum(
+                c for (topic, _), c in zip(record.partitions, record.counts, strict=True) if topic != self._messages
+            )
+            self._frontiers.append(Counted(record.end_lsn, record.transactions[0].commit_ts_us, own))
+
+    def _unreadable(self, topic: str) -> None:
+        self.unreadable[topic] = self.unreadable.get(topic, 0) + 1
+
+    def _thin(self) -> None:
+        """Forget what every follower shows, then put neighbours together."""
+        shown = min((heard.state.end_lsn for heard in self.followers.values()), default=self._frontiers[-1].end_lsn)
+        kept = [each for each in self._frontiers if each.end_lsn > shown]
+        if len(kept) > MOST_FRONTIERS // 2:
+            pairs = zip(kept[::2], kept[1::2], strict=False)
+            odd = kept[len(kept) // 2 * 2 :]
+            kept = [Counted(b.end_lsn, a.oldest_us, a.records + b.records) for a, b in pairs] + odd
+        self._from_lsn = max(self._from_lsn, shown)
+        self._frontiers = kept
