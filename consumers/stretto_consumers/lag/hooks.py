@@ -210,7 +210,7 @@ def post(url: str, alert: Alert, timeout_s: float) -> None:
     except urllib.error.URLError as error:
         raise HookFailed(f"{request.host} cannot be reached: {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HookFailed(f"{request.host}: {error or type(error).__name__}") from None
+        raise HookFailed(f"{request.host}: {str(error) or type(error).__name__}") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

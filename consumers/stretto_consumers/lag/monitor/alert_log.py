@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
 
 import confluent_kafka
 import msgspec
@@ -73,7 +72,7 @@ class AlertLog:
         over = [alert for alert in list(self._recent) if alert.recovered or alert not in wrong]
         return [*wrong, *sorted(over, key=lambda alert: -alert.at_us)][:most]
 
-    def wrong(self) -> Iterable[Alert]:
+    def wrong(self) -> list[Alert]:
         """Of each key what was told last, where that was no recovery."""
         return [alert for alert in list(self.newest.values()) if not alert.recovered]
 

@@ -29,9 +29,7 @@ def credentials(kafka: KafkaSettings) -> Credentials | None:
     options = client_options(kafka, "")
     protocol = str(options["security.protocol"]).upper()
     if protocol not in PROTOCOLS:
-        raise SettingsError(
-            f"security_protocol {protocol!r} in section [kafka] is none", expected=", ".join(PROTOCOLS)
-        )
+        raise SettingsError(f"security_protocol {protocol!r} in section [kafka] is none", expected=", ".join(PROTOCOLS))
     context = _context(options) if protocol.endswith("SSL") else None
     if not protocol.startswith("SASL"):
         return SSLCredentials(context) if context is not None else None
@@ -59,9 +57,7 @@ def _context(options: dict[str, Any]) -> ssl.SSLContext:
                 expected="ssl.certificate.location and ssl.key.location: files in PEM",
             )
     try:
-        context = ssl.create_default_context(
-            cafile=options.get("ssl.ca.location"), cadata=options.get("ssl.ca.pem")
-        )
+        context = ssl.create_default_context(cafile=options.get("ssl.ca.location"), cadata=options.get("ssl.ca.pem"))
         if "ssl.certificate.location" in options:
             context.load_cert_chain(
                 options["ssl.certificate.location"],
@@ -72,7 +68,7 @@ def _context(options: dict[str, Any]) -> ssl.SSLContext:
         raise SettingsError(
             f"a certificate or key of section [kafka] cannot be used: {error}",
             expected="files in PEM that this user may read",
-            fix='correct ssl.ca.location, ssl.certificate.location or ssl.key.location in `options`',
+            fix="correct ssl.ca.location, ssl.certificate.location or ssl.key.location in `options`",
         ) from None
     verify = str(options.get("enable.ssl.certificate.verification", "true")).lower() != "false"
     named = str(options.get("ssl.endpoint.identification.algorithm", "https")).lower() != "none"

@@ -74,12 +74,18 @@ def fold_lag(window: LagWindow | None, looks: Sequence[Point], offset: int) -> L
 
 
 def fold_flow(window: FlowWindow | None, mark: Mark, before: Mark | None) -> FlowWindow:
-    """The window with everything up to `mark`. `before` is the newest mark before this batch: where a new window begins."""
+    """The window with everything up to `mark`. `before` is the newest mark before it: where a new window begins to count.
+
+    None: nothing is known of what was before, as of a follower that was removed and made again.
+    """
     if window is not None:
         if mark.epoch == window.mark.epoch and mark.offset <= window.mark.offset:
             return window
-        before = window.mark
-    rows, transactions, wal_bytes = (0, 0, 0) if window is None else (window.rows, window.transactions, window.wal_bytes)
+        if before is not None and (before.epoch != window.mark.epoch or before.offset < window.mark.offset):
+            before = window.mark
+    rows, transactions, wal_bytes = (
+        (0, 0, 0) if window is None else (window.rows, window.transactions, window.wal_bytes)
+    )
     if before is None or before.epoch != mark.epoch or before.offset >= mark.offset:
         return FlowWindow(mark, rows, transactions, wal_bytes)
     # A follower that was copied anew counts from 0 again: nothing went through.

@@ -40,7 +40,7 @@ class VerdictCollector:
             family = GaugeMetricFamily(name.name, name.help, labels=name.labels)
             for follower in followers:
                 for labels, value in samples(follower):
-                    family.add_metric((follower.source, follower.name, *labels), value)  # type: ignore[no-untyped-call]
+                    family.add_metric((follower.source, follower.name, *labels), value)
             yield family
 
     def describe(self) -> list[GaugeMetricFamily]:

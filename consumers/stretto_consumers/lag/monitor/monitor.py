@@ -51,6 +51,9 @@ class Monitor:
         self._tables: Tables | None = None
         self._unreadable = 0
         self._looks = Looks(settings, self._places, observer(settings), self._active)
+        self.status = self._status
+        self.ready = self._ready
+        self.summary = self._summary
         self.pages = Web(self._looks, lambda: self._tables).pages
 
     def run(self, stop: threading.Event) -> None:
@@ -78,11 +81,11 @@ class Monitor:
             self._looks.stop(END_S)
             collector.close()
 
-    def status(self) -> dict[str, object]:
+    def _status(self) -> dict[str, object]:
         """The view as JSON, and what this process itself is about."""
-        return {**self.summary(), **self._view()}
+        return {**self._summary(), **self._view()}
 
-    def summary(self) -> dict[str, object]:
+    def _summary(self) -> dict[str, object]:
         """For the page at `/`: a line for each follower."""
         view = self._looks.view
         followers = {each.name: f"{each.status}: {each.reason}" for each in view.followers} if view is not None else {}
@@ -98,7 +101,7 @@ class Monitor:
             "hooks": self._looks.hooks.status(),
         }
 
-    def ready(self) -> tuple[bool, str]:
+    def _ready(self) -> tuple[bool, str]:
         """Looks are taken, and Faust runs or stands by."""
         state = self._state()
         if state not in ("running", "standby"):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # exported, but not by name
+from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.existing import await_leaders
-from stretto_connectors.kafka.topics import BROKERS_CLOCK, compacted_config, ensure_topics, partition_counts, rows_config
+from stretto_connectors.kafka.topics import (
+    BROKERS_CLOCK,
+    compacted_config,
+    ensure_topics,
+    partition_counts,
+    rows_config,
+)
 from stretto_consumers.lag.monitor.tables import KEPT_S, MARKS, TABLES
 from stretto_schemas import names
 from stretto_schemas.settings import Settings

@@ -14,12 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from faust import App, Event, Stream
+from faust import App, Stream
+from faust.types import EventT, StreamT
 from prometheus_client import Counter
 
 from stretto_consumers.lag.monitor.committed import CommittedTransport
 from stretto_consumers.lag.monitor.credentials import broker_url, credentials
-from stretto_consumers.lag.monitor.folds import FlowWindow, LagWindow, Mark, fold_flow, fold_lag, follower_mark, frontier_mark
+from stretto_consumers.lag.monitor.folds import (
+    FlowWindow,
+    LagWindow,
+    Mark,
+    fold_flow,
+    fold_lag,
+    follower_mark,
+    frontier_mark,
+)
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.tables import OnePartition, Span, Tables
 from stretto_schemas import metrics
@@ -29,6 +38,8 @@ from stretto_schemas.lag.view import Point, decode_points
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
+
+Event = EventT[Any]
 
 UNREADABLE = Counter(*metrics.MONITOR_UNREADABLE)
 
@@ -110,24 +121,32 @@ class Streams:
         self._put(self._source, folded, mark if mark is not before else None)
 
     def _followers(self, events: Iterable[Event]) -> None:
-        newest: dict[str, Event] = {}
+        told: dict[bytes, tuple[Event, Event]] = {}
         for event in events:
-            newest[(event.message.key or b"").decode(errors="replace")] = event
-        for key, event in newest.items():
-            if event.message.value is None:
-                self.tables.marks.drop(key)  # removed
-                continue
-            state = self._read(event, decode_state)
-            if state is None or state.source != self._source:
-                continue
-            key = f"{state.follower}/{state.source}"
-            before = self.tables.marks.get(key)
-            mark = follower_mark(state, event.message.offset, _at_us(event))
-            if before is not None and mark.epoch == before.epoch and mark.offset <= before.offset:
-                continue
-            folded: dict[tuple[int, Span], FlowWindow] = {}
-            self._flow(folded, key, mark, before)
-            self._put(key, folded, mark)
+            key = event.message.key or b""
+            if event.message.value is not None:
+                told[key] = told.get(key, (event, event))[0], event
+            else:  # removed
+                told.pop(key, None)
+                self.tables.marks.drop(key.decode(errors="replace"))
+        for first, newest in told.values():
+            self._follower(first, newest)
+
+    def _follower(self, first: Event, newest: Event) -> None:
+        """Between the first and the newest record of a batch nothing is lost: they count by themselves."""
+        state = self._read(newest, decode_state)
+        if state is None or state.source != self._source:
+            return
+        key = f"{state.follower}/{state.source}"
+        before = self.tables.marks.get(key)
+        mark = follower_mark(state, newest.message.offset, _at_us(newest))
+        if before is None and first is not newest and (began := self._read(first, decode_state)) is not None:
+            before = follower_mark(began, first.message.offset, _at_us(first))
+        elif before is not None and mark.epoch == before.epoch and mark.offset <= before.offset:
+            return
+        folded: dict[tuple[int, Span], FlowWindow] = {}
+        self._flow(folded, key, mark, before)
+        self._put(key, folded, mark)
 
     def _points(self, events: Iterable[Event]) -> None:
         folded: dict[tuple[int, str, Span], LagWindow] = {}
@@ -184,8 +203,9 @@ def _at_us(event: Event) -> int:
     return int(event.message.timestamp * 1e6)
 
 
-def _agent(take: Callable[[Iterable[Event]], None]) -> Callable[[Stream[bytes]], Any]:
-    async def fold(stream: Stream[bytes]) -> None:
+def _agent(take: Callable[[Iterable[Event]], None]) -> Callable[[StreamT[bytes]], Any]:
+    async def fold(stream: StreamT[bytes]) -> None:
+        assert isinstance(stream, Stream), "the interface leaves out how records are taken in batches"
         async for events in stream.take_events(BATCH, within=WITHIN_S):
             take(events)
 

@@ -15,7 +15,7 @@ from faust import App, HoppingWindow, Table, TumblingWindow
 
 from stretto_consumers.lag.monitor.folds import FlowWindow, LagWindow, Mark
 
-V = TypeVar("V", LagWindow, FlowWindow, Mark)
+V = TypeVar("V")
 
 MINUTE_S: Final = 60
 HOPPING_S: Final = 300
@@ -32,7 +32,7 @@ Span = tuple[float, float]
 """Begin and end of a window, seconds since 1970 by the broker's clock."""
 
 
-class OnePartition(Table):
+class OnePartition(Table[Any, Any]):
     """A table with one partition, which may be changed while a batch of records is folded."""
 
     def partition_for_key(self, key: Any) -> int:  # noqa: ARG002 - Faust's signature
@@ -93,13 +93,11 @@ class Tables:
     """All of one application."""
 
     def __init__(self, app: App) -> None:
-        minute, hopping = TumblingWindow(MINUTE_S), HoppingWindow(HOPPING_S, STEP_S)
-        self.lag = [Windows(app, name, LagWindow, window) for name, window in zip(LAG, (minute, hopping), strict=True)]
-        self.flow = [
-            Windows(app, name, FlowWindow, window) for name, window in zip(FLOW, (minute, hopping), strict=True)
-        ]
+        spans: tuple[HoppingWindow, ...] = (TumblingWindow(MINUTE_S), HoppingWindow(HOPPING_S, STEP_S))
+        self.lag = [Windows(app, name, LagWindow, span) for name, span in zip(LAG, spans, strict=True)]
+        self.flow = [Windows(app, name, FlowWindow, span) for name, span in zip(FLOW, spans, strict=True)]
         self.marks = Kept(app, MARKS, Mark)
 
     def sweep(self) -> int:
         """Of every windowed table."""
-        return sum(windows.sweep() for windows in (*self.lag, *self.flow))
+        return sum(windows.sweep() for windows in self.lag) + sum(windows.sweep() for windows in self.flow)
