@@ -28,7 +28,7 @@ from stretto_schemas.lag.view import Alert
 from stretto_schemas.settings import Settings, load
 from tests.fix_stack import Database
 
-DEADLINE_S = 60.0
+DEADLINE_S = 30.0
 SOURCE = "leader"
 
 

@@ -21,6 +21,7 @@ from stretto_consumers.lag.monitor.session import Session
 from stretto_consumers.lag.monitor.tables import Tables
 from stretto_consumers.lag.monitor.web import Web
 from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
+from stretto_schemas.lag.view import PipelineView
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -157,9 +158,7 @@ class Monitor:
         return self._unreadable + now
 
     def _view(self) -> dict[str, Any]:
-        view = self._looks.view
-        if view is None:
-            return {"at_us": 0, "prefix": self._settings.prefix, "sources": [], "followers": []}
+        view = self._looks.view or PipelineView(at_us=0, prefix=self._settings.prefix, sources=[], followers=[])
         tree = dict(msgspec.to_builtins(view))
         tree["unreadable"] = max(tree["unreadable"], self._unread())
         return tree

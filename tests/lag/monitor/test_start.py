@@ -1,0 +1,74 @@
+"""What a monitor meets when it starts, and what it answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lag.monitor.fix_log import WrittenLog
+
+
+def test_it_waits_for_topics_says_so_and_begins_by_itself(written: WrittenLog) -> None:
+    monitor = written.monitor()
+    monitor.until(lambda it: "is not there yet" in str(it.monitor.summary()["last_error"]), "word of what is missing")
+    status, why = monitor.get("/readyz")
+    assert status == 503
+    assert written.places.transactions.encode() in why
+    assert monitor.get("/livez")[0] == 200
+    monitor.until(lambda it: it.json("/status")["hints"], "what to do next")
+    written.make()
+    monitor.running()
+    monitor.until(lambda it: it.get("/readyz")[0] == 200, "readiness")
+    assert monitor.json("/status")["followers"] == []
+    assert monitor.json("/windows") == {
+        "lag": {"minute": [], "five_minutes": []},
+        "flow": {"minute": [], "five_minutes": []},
+    }
+
+
+def test_its_views_show_the_lag_and_refuse_what_makes_no_sense(written: WrittenLog) -> None:
+    written.make()
+    written.frontier(200, ago_s=60)
+    written.follower("near", 100, 1)
+    written.flush()
+    monitor = written.monitor().running()
+    monitor.until(lambda it: it.json("/history?since=60&follower=near"), "points")
+    [*_, (_, follower, source, seconds, _)] = monitor.json("/history?since=60")
+    assert (follower, source) == ("near", "leader")
+    assert seconds["total"] >= 60
+    assert monitor.json("/history?follower=far") == []
+    monitor.until(lambda it: it.json("/windows?follower=near")["lag"]["minute"], "windows of lag")
+    [row, *_] = monitor.json("/windows?since=600")["lag"]["five_minutes"]
+    assert row["max"]["total"] >= row["mean"]["total"] >= 60
+    assert row["looks"] > 1
+    for path in (
+        "/history?since=soon",
+        "/history?since=-1",
+        "/history?since=nan",
+        "/history?since=1e9",
+        "/history?sinse=60",
+        "/windows?follower",
+        "/alerts?most=0",
+        "/alerts?most=2.5",
+    ):
+        status, why = monitor.get(path)
+        assert (status, b"expected: " in why) == (400, True), (path, why)
+    page = monitor.get("/")[1].decode()
+    assert "near" in page
+    assert b'stretto_lag_status{follower="near",source="leader",status="OK"}' in monitor.get("/metrics")[1]
+
+
+def test_after_a_restart_the_history_begins_with_the_windows(written: WrittenLog) -> None:
+    written.make()
+    written.follower("near", 100, 1)
+    written.flush()
+    first = written.monitor().running()
+    first.until(lambda it: it.json("/windows")["lag"]["minute"], "windows of lag")
+    first.stop()
+    second = written.monitor().running()
+    assert second.json("/windows")["lag"]["minute"][0]["follower"] == "near"
+
+
+def test_a_codec_that_it_cannot_read_is_said_at_once(written: WrittenLog) -> None:
+    aiokafka_codec = pytest.importorskip("aiokafka.codec")
+    if aiokafka_codec.has_lz4():
+        pytest.skip("the codecs are installed")
