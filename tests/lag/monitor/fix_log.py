@@ -205,7 +205,7 @@ def written(
     leader_db: Database, follower_db: Database, kafka_settings: dict[str, str], prefix: str
 ) -> Iterator[WrittenLog]:
     """A log without topics; `make()` makes them."""
-    log = WrittenLog(settings_over(leader_db, follower_db, {**kafka_settings, **PLAIN}, prefix))
+    log = WrittenLog(settings_over(leader_db, follower_db, kafka_settings, prefix))
     yield log
     log.close()
 
