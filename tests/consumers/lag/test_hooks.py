@@ -24,7 +24,7 @@ DEADLINE_S = 20.0
 
 
 def alert(number: int = 1) -> Alert:
-    return Alert("status", f"near-{number}", "leader", "STALLED", "OK", 1, 1, False, "it's \"stuck\"; $(touch no) `é`")
+    return Alert("status", f"near-{number}", "leader", "STALLED", "OK", 1, 1, False, 'it\'s "stuck"; $(touch no) `é`')
 
 
 def lag(**given: Any) -> LagSettings:

@@ -60,7 +60,9 @@ def test_trouble_and_its_end_are_told_once_each_over_restarts(written: WrittenLo
 def test_of_two_monitors_one_tells_and_the_other_takes_over(written: WrittenLog) -> None:
     written.make()
     one, other = written.monitor(), written.monitor()
-    one.until(lambda _: sorted((one.state, other.state)) == ["running", "standby"], "one that tells, one that stands by")
+    one.until(
+        lambda _: sorted((one.state, other.state)) == ["running", "standby"], "one that tells, one that stands by"
+    )
     active, standby = (one, other) if one.state == "running" else (other, one)
     _behind(written)
     [alert] = _tells(written, active, 1)

@@ -42,7 +42,9 @@ def test_frontiers_of_a_capture_that_was_killed_before_its_commit_are_not_counte
 
         assert wait_until(killed, DEADLINE_S), capture.log
         assert capture.exit_code() == -signal.SIGKILL
-        *committed, open_ = _transactions(settings, uncommitted=True)  # a reader of committed ones still waits for the last
+        *committed, open_ = _transactions(
+            settings, uncommitted=True
+        )  # a reader of committed ones still waits for the last
         assert open_ > 0, "nothing lies there that could be counted wrongly"
         monitor.until(lambda it: it.flow()["transactions"] == sum(committed), "all that is committed")
         processes.capture()
@@ -52,6 +54,8 @@ def test_frontiers_of_a_capture_that_was_killed_before_its_commit_are_not_counte
         assert monitor.flow()["rows"] == rows
         counted = monitor.flow()["transactions"]
         assert counted == sum(_transactions(settings, uncommitted=False))
-        assert counted + open_ == sum(_transactions(settings, uncommitted=True)), "who reads all counts the aborted one too"
+        assert counted + open_ == sum(_transactions(settings, uncommitted=True)), (
+            "who reads all counts the aborted one too"
+        )
     finally:
         monitor.stop()

@@ -6,15 +6,36 @@ transactions: a frontier of one that was aborted says nothing.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import asyncio
+import logging
+from typing import Any, ClassVar
 
 import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.transports import ConsumerT
+from mode.threads import WorkerThread
+
+log = logging.getLogger(__name__)
+
+
+class _Worker(WorkerThread):
+    """Ends quietly: Faust's leaves its error to the interpreter, which prints it; the application has it anyway."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the session tells of it
+            log.debug("the consumer's thread ended: %r", error)
 
 
 class _Thread(AIOKafkaConsumerThread):
+    Worker = _Worker
+
+    def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:
+        """Print no traceback."""
+        log.debug(msg.format(*fmt))
+
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         made = super()._create_worker_consumer(transport)
         # The level is taken from here when the consumer starts; there is no setting, and no public name.

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from stretto_consumers.lag.alerts import Alerts, AlertsState, KeyState
 from stretto_consumers.lag.history import History
 from stretto_consumers.lag.hooks import Hooks
+from stretto_consumers.lag.look import problem_view
 from stretto_consumers.lag.monitor.alert_log import AlertLog
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.telling import Telling
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 TOLD = Counter(*metrics.MONITOR_ALERTS)
 
 TELL_POINTS_S = 5.0
-"""Looks are written together this often: a record each second for nothing would keep a broker busy."""
+"""Looks are written together this often, also where there is no follower: whether Kafka takes them says that it is there."""
 SHOWN_ALERTS = 100
 
 
@@ -117,6 +118,9 @@ class Looks:
             self._history.add(seen.at, seen.at_us, points)
         if self._takes_place():
             self._tell(view, seen.at, points)
+        trouble = self._telling.trouble
+        if trouble is not None and self.telling:
+            view.problems.append(problem_view(trouble))
         view.alerts = self.alert_log.recent(SHOWN_ALERTS)
         view.unreadable += self.alert_log.unreadable
         self.view = view
@@ -148,7 +152,7 @@ class Looks:
             self.alert_log.note(alert)
             self.hooks.put(alert)
         self._untold += points
-        if self._untold and time.monotonic() - self._told_points_at >= TELL_POINTS_S:
+        if time.monotonic() - self._told_points_at >= TELL_POINTS_S:
             self._telling.points(self._untold)
             self._untold, self._told_points_at = [], time.monotonic()
         self._telling.poll()

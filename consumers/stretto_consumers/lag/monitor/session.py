@@ -136,7 +136,7 @@ class _Quiet(logging.Handler):
     """Faust speaks of every broker that is away in tracebacks: here it does in one line each, for those who debug."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it as our own."""
+        """Say it as our own, and no louder."""
         log.debug("%s: %s", record.name, record.getMessage().partition("\n")[0])
 
 

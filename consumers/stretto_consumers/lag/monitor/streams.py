@@ -51,7 +51,7 @@ COMMIT_S = 5.0
 """What a restart reads again at most."""
 SAID_EVERY_S = 30.0
 """Of a topic full of what cannot be read, one record is named so often."""
-SESSION_S = 15.0
+SESSION_S = 10.0
 """Kafka gives a dead monitor's place to another after this long."""
 
 

@@ -11,12 +11,13 @@ import confluent_kafka
 from stretto_connectors.kafka.client import client_options, drop, explain
 from stretto_consumers.lag.monitor.alert_log import alert_key, encode_alert
 from stretto_consumers.lag.monitor.places import Places
+from stretto_schemas.errors import StrettoError
 from stretto_schemas.lag.view import Alert, Point, encode_points
 from stretto_schemas.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-POINTS_WAIT_MS = 10_000
+POINTS_WAIT_MS = 5_000
 """Looks are worth nothing once newer ones are there."""
 FLUSH_S = 2.0
 
@@ -27,7 +28,8 @@ class Telling:
     def __init__(self, kafka: KafkaSettings, found: Places) -> None:
         self._kafka = kafka
         self._places = found
-        self._refused = ""
+        self.trouble: StrettoError | None = None
+        """Why the newest record was not taken; None: it was."""
         # gzip: the one codec that every client reads without help
         self._points = self._producer("points", {"message.timeout.ms": POINTS_WAIT_MS, "compression.type": "gzip"})
         self._alerts = self._producer("alerts", {"message.timeout.ms": 0})
@@ -67,15 +69,15 @@ class Telling:
 
     def _delivered(self, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is None:
-            self._refused = ""
+            self.trouble = None
         elif error.code() not in _DROPPED:
             self._say(confluent_kafka.KafkaException(error), message.topic() or "")
 
     def _say(self, error: confluent_kafka.KafkaException, topic: str) -> None:
-        why = explain(error, self._kafka, f"writing to {topic}").found
-        if why != self._refused:
-            log.warning("a record is not written: %s", why)
-        self._refused = why
+        trouble = explain(error, self._kafka, f"writing to {topic}")
+        if self.trouble is None or self.trouble.found != trouble.found:
+            log.warning("a record is not written: %s", trouble.found)
+        self.trouble = trouble
 
 
 _DROPPED = (confluent_kafka.KafkaError._PURGE_QUEUE, confluent_kafka.KafkaError._PURGE_INFLIGHT)

@@ -84,6 +84,5 @@ def test_a_login_with_scram(protocol: str) -> None:
 )
 def test_what_this_client_cannot_do_is_an_error_that_names_it(given: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as refused:
-        broker_url(kafka(**given))
         credentials(kafka(**given))
     assert refused.value.expected or refused.value.fix
