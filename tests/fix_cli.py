@@ -128,6 +128,16 @@ class Running:
         return self.process.wait(DEADLINE_S)
 
 
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """A process that stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def examine(cli: Cli, **changed: str) -> tuple[int, dict[str, list[str]]]:
     """`stretto doctor`: exit code, and by level what was said, each with where and name."""
     done = cli("doctor", "-f", "json", **changed)

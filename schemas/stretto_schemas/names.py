@@ -90,6 +90,11 @@ def monitor_group(prefix: str, monitor: str) -> str:
     return f"{prefix}-{monitor}"
 
 
+def consumer_group(prefix: str, source: str, follower: str) -> str:
+    """The group under which a follower tells Kafka how far it is, for other people's lag tools."""
+    return f"{prefix}.{source}.{follower}"
+
+
 def transactional_id(prefix: str, source: str) -> str:
     """Kafka's fence: at most one producer with this id can commit."""
     return f"{prefix}.{source}"

@@ -205,6 +205,20 @@ class MetricsSettings(_Section):
         False, description="Also export kafka_consumergroup_lag, under the names that dashboards for Kafka know."
     )
 
+    @field_validator("statsd")
+    @classmethod
+    def _statsd(cls, value: str) -> str:
+        port = value.rpartition(":")[2]
+        if value and not 1 <= int(port) <= 65535:
+            raise ValueError(f"{port} is no port: 1 to 65535")
+        return value
+
+    @property
+    def listener(self) -> tuple[str, int] | None:
+        """Host and port of the StatsD listener; None for none."""
+        host, _, port = self.statsd.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.statsd else None
+
 
 class LogSettings(_Section):
     """What processes print."""

@@ -73,7 +73,7 @@ def status_command(
 
     settings = load_settings(ctx, config)
     with Observer(settings) as observer:
-        watcher = Watcher(settings)
+        watcher = Watcher()
 
         def look() -> PipelineView:
             return watcher.observe(observer.look())

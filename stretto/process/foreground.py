@@ -16,6 +16,7 @@ from types import FrameType
 
 from stretto.process.http import HealthServer
 from stretto.process.service import Service
+from stretto.process.statsd.exporter import exporting
 from stretto_schemas.errors import SettingsError
 from stretto_schemas.settings import Settings
 
@@ -64,7 +65,7 @@ def start_logging(level: str) -> None:
 
 
 def run_service(service: Service, settings: Settings, *, port_file: Path | None = None) -> None:
-    """Run `service` in the foreground with its HTTP server; return after SIGTERM or SIGINT, once it has ended cleanly.
+    """Run `service` in the foreground with its HTTP server and exporters; return after SIGTERM or SIGINT, once it has ended cleanly.
 
     The service runs in a thread of its own, so that a signal is taken at once whatever it waits for. A second signal ends
     the process where it stands, which loses nothing: every step of a service may be the last. Raises what `run` raises.
@@ -95,7 +96,7 @@ def run_service(service: Service, settings: Settings, *, port_file: Path | None 
 
     before = {number: signal.signal(number, on_signal) for number in SIGNALS}
     try:
-        with HealthServer(service, settings.http.host, port, setting=setting) as http:
+        with HealthServer(service, settings.http.host, port, setting=setting) as http, exporting(settings):
             _write_port(port_file, http.port)
             log.info("%s: health and metrics on http://%s:%d", service.name, settings.http.host, http.port)
             _calm_collector()

@@ -1,4 +1,7 @@
-"""Health, status and metrics of one process over HTTP: /livez, /readyz, /status, /metrics, a page at /. Nothing here changes anything."""
+"""Health, status and metrics of one process over HTTP: /livez, /readyz, /status, /metrics, a page at /. Nothing here changes anything.
+
+`/readyz?max_lag=5s` asks more: 503 also when there is more lag than that. What the query may not say is answered 400.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from urllib.parse import parse_qs
 
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from stretto.process.page import render
 from stretto.process.service import Service, Viewed
+from stretto_schemas.duration import parse_duration
 from stretto_schemas.errors import SettingsError, UsageError
 
 log = logging.getLogger(__name__)
@@ -22,9 +28,35 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 10
 """A client that sends nothing is dropped, so that it cannot hold a thread for ever."""
 
+MOST_PARAMETERS = 8
+"""In one query; a page takes one."""
+
 TEXT = "text/plain; charset=utf-8"
 
 Answer = tuple[HTTPStatus, str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked of a page."""
+
+    accept: str
+    """Its Accept header."""
+    query: str
+    """What stood behind the question mark."""
+
+    def parameter(self, name: str) -> str | None:
+        """The one parameter that the page takes. Raises UsageError when there are others, or it comes twice."""
+        try:
+            given = parse_qs(self.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        except ValueError:
+            raise UsageError(f"there are more than {MOST_PARAMETERS} parameters", expected=f"{name}, or none") from None
+        for other in given.keys() - {name}:
+            raise UsageError(f"there is no parameter {other[:40]!a}", expected=f"{name}, or none")
+        values = given.get(name, [])
+        if len(values) > 1:
+            raise UsageError(f"{name} is given {len(values)} times", expected="once")
+        return values[0] if values else None
 
 
 class HealthServer:
@@ -33,15 +65,15 @@ class HealthServer:
     def __init__(self, service: Service, host: str, port: int, *, setting: str) -> None:
         """Listen at once, so that a taken port is an error before work begins. `setting` names the port's setting."""
         self._service = service
-        pages: dict[str, Callable[[str], Answer]] = {
+        pages: dict[str, Callable[[Request], Answer]] = {
             "/": self._index,
             "/livez": self._live,
             "/readyz": self._ready,
             "/status": self._status,
             "/metrics": _metrics,
         }
-
-        views = service.pages if isinstance(service, Viewed) else {}
+        if isinstance(service, Viewed):
+            pages |= {path: _viewed(view) for path, view in service.pages.items()}
 
         class Handler(BaseHTTPRequestHandler):
             """One request."""
@@ -51,10 +83,11 @@ class HealthServer:
 
             def do_GET(self) -> None:
                 path, _, query = self.path.partition("?")
-                if path in views:
-                    status, content_type, body = _viewed(views[path], query)
-                else:
-                    status, content_type, body = pages.get(path, _missing)(self.headers.get("Accept", ""))
+                page = pages.get(path, _missing)
+                try:
+                    status, content_type, body = page(Request(self.headers.get("Accept", ""), query))
+                except UsageError as error:
+                    status, content_type, body = HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
@@ -94,20 +127,21 @@ class HealthServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _index(self, _: str) -> Answer:
+    def _index(self, _: Request) -> Answer:
         service = self._service
         shown = service.summary() if isinstance(service, Viewed) else service.status()
         page = render(service.name, shown, service.ready())
         return HTTPStatus.OK, "text/html; charset=utf-8", page.encode()
 
-    def _live(self, _: str) -> Answer:
+    def _live(self, _: Request) -> Answer:
         return HTTPStatus.OK, TEXT, b"ok\n"
 
-    def _ready(self, _: str) -> Answer:
-        ready, why = self._service.ready()
+    def _ready(self, request: Request) -> Answer:
+        max_lag = request.parameter("max_lag")
+        ready, why = self._service.ready(None if max_lag is None else parse_duration("max_lag", max_lag))
         return HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{why}\n".encode()
 
-    def _status(self, _: str) -> Answer:
+    def _status(self, _: Request) -> Answer:
         body = json.dumps(self._service.status(), ensure_ascii=False, indent=2)
         return HTTPStatus.OK, "application/json", body.encode() + b"\n"
 
@@ -121,18 +155,15 @@ class _Server(ThreadingHTTPServer):
         log.debug("request %r of %s ended early", request, client_address)
 
 
-def _metrics(accept: str) -> Answer:
+def _metrics(request: Request) -> Answer:
     """Prometheus text, or OpenMetrics where the scraper asks for it."""
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = choose_encoder(request.accept)
     return HTTPStatus.OK, content_type, encode(REGISTRY)
 
 
-def _viewed(view: Callable[[str], bytes], query: str) -> Answer:
-    try:
-        return HTTPStatus.OK, "application/json", view(query)
-    except UsageError as error:
-        return HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
+def _viewed(view: Callable[[str], bytes]) -> Callable[[Request], Answer]:
+    return lambda request: (HTTPStatus.OK, "application/json", view(request.query))
 
 
-def _missing(_: str) -> Answer:
+def _missing(_: Request) -> Answer:
     return HTTPStatus.NOT_FOUND, TEXT, b"no such page; there are /livez /readyz /status /metrics\n"

@@ -16,8 +16,9 @@ class Service(Protocol):
     status: Callable[[], dict[str, object]]
     """JSON-able."""
 
-    ready: Callable[[], tuple[bool, str]]
-    """Progress, not mere liveness; the sentence says why."""
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        """Progress, not mere liveness; with `max_lag_s`, also that there is not more lag than that. The sentence says why."""
+        ...
 
     def run(self, stop: threading.Event) -> None:
         """Return when `stop` is set. Raises StrettoError to end the process with its exit code."""

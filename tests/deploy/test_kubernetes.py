@@ -80,7 +80,9 @@ class Idle:
 
     def __init__(self) -> None:
         self.status: Callable[[], dict[str, object]] = lambda: {"state": "running"}
-        self.ready: Callable[[], tuple[bool, str]] = lambda: (True, "idle")
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        return True, "idle" if max_lag_s is None else "nothing waits"
 
     def run(self, stop: threading.Event) -> None:
         stop.wait()

@@ -172,7 +172,12 @@ def missing_topic(topic: str) -> Halted:
 
 
 def end_offsets(
-    client: AdminClient, kafka: KafkaSettings, partitions: Iterable[tuple[str, int]], *, earliest: bool = False
+    client: AdminClient,
+    kafka: KafkaSettings,
+    partitions: Iterable[tuple[str, int]],
+    *,
+    earliest: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> dict[tuple[str, int], int]:
     """End offset (or first offset still there) of each partition, open and aborted transactions included."""
     spec: Any = OffsetSpec.earliest() if earliest else OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -180,10 +185,10 @@ def end_offsets(
     if not request:
         return {}
     answer = {}
-    for place, future in client.list_offsets(request, request_timeout=TIMEOUT_S).items():
+    for place, future in client.list_offsets(request, request_timeout=timeout_s).items():
         doing = f"asking for the end of {place.topic}"
         try:
-            answer[place.topic, place.partition] = outcome(future, kafka, doing, TIMEOUT_S).offset
+            answer[place.topic, place.partition] = outcome(future, kafka, doing, timeout_s).offset
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise missing_topic(place.topic) from None

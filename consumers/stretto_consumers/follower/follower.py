@@ -7,11 +7,13 @@ import threading
 
 import psycopg
 
+from stretto_connectors.kafka.group_lag import GroupLagCollector
 from stretto_connectors.postgres.connection import explain, where
-from stretto_connectors.prometheus import LagCollector
+from stretto_connectors.prometheus import FollowerCollector, LagCollector
 from stretto_consumers.follower.accounting import Batch, describe
 from stretto_consumers.follower.progress import Progress
 from stretto_consumers.follower.session import Session
+from stretto_schemas import names
 from stretto_schemas.errors import Divergence, RowRefused, SettingsError, StrettoError, Unsupported
 from stretto_schemas.settings import Settings
 
@@ -29,8 +31,18 @@ class Follower:
         self._settings = settings
         self._progress = Progress(settings)
         self.status = self._progress.status
-        self.ready = self._progress.ready
         LagCollector.register(settings.source.name, settings.follower.name, self._progress.lag)
+        FollowerCollector.register(self._progress.record)
+        if settings.metrics.consumergroup_lag:
+            group = names.consumer_group(settings.prefix, settings.source.name, settings.follower.name)
+            GroupLagCollector.register(settings.kafka, group, self._progress.offsets)
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        """Whether it makes progress and, when `max_lag_s` is given, a reader of the follower sees everything up to so long ago."""
+        good, why = self._progress.ready()
+        if max_lag_s is None or not good:
+            return good, why
+        return self._progress.fresh(max_lag_s, self._settings.capture.heartbeat_s)
 
     def run(self, stop: threading.Event) -> None:
         """Apply until `stop` is set. Servers that do not answer are waited for; raises what waiting does not heal."""

@@ -69,7 +69,7 @@ class LogReader:
         self._careful_until = careful_until
         self._bounds = (settings.follower.batch_rows, settings.follower.batch_bytes)
         self._topic = names.transactions_topic(settings.prefix, settings.source.name)
-        group = f"{settings.prefix}.{settings.source.name}.{settings.follower.name}"
+        group = names.consumer_group(settings.prefix, settings.source.name, settings.follower.name)
         self._consumer = confluent_kafka.Consumer(
             {
                 **consumer_options(settings.kafka, group),

@@ -7,29 +7,36 @@ from collections import deque
 from dataclasses import dataclass
 
 import msgspec
-from prometheus_client import Counter, Gauge, Histogram
 
-from stretto_connectors.prometheus import ACTIVE, RESTARTS
+from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.work import Held, Work
 from stretto_schemas import metrics
-from stretto_schemas.follower_state import FollowerState
+from stretto_schemas.follower_state import FollowerState, Quantiles
+from stretto_schemas.lag import fresh
 from stretto_schemas.lag.skew import ClockOffset, OneWayOffset
 from stretto_schemas.lag.stages import NOTHING, StageLag
+from stretto_schemas.lag.windows import Windows
 from stretto_schemas.lsn import format_lsn
-from stretto_schemas.position import Position
+from stretto_schemas.position import Offsets, Position
 from stretto_schemas.settings import Settings
 
-_records = Counter(*metrics.APPLIED_RECORDS)
-_transactions = Counter(*metrics.APPLIED_TRANSACTIONS)
-_batch = Histogram(
-    *metrics.APPLY_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16)
+_records = counter(metrics.APPLIED_RECORDS)
+_transactions = counter(metrics.APPLIED_TRANSACTIONS)
+_batch = histogram(
+    metrics.APPLY_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16)
 )
-_visible = Histogram(
-    *metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
+_visible = histogram(
+    metrics.VISIBLE_SECONDS, buckets=(0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 4, 16, 64)
 )
-_spilled = Gauge(*metrics.SPILLED_BYTES)
+_spilled = gauge(metrics.SPILLED_BYTES)
 
+
+TIMED_A_BATCH = 16
+"""Transactions of a batch, spread over it evenly, whose time to visible is recorded."""
+
+QUANTILES_EVERY_S = 2.0
+"""Adding up the histograms takes two milliseconds."""
 
 MARGIN_S = 0.5
 """On the way a heartbeat may take so long."""
@@ -86,6 +93,10 @@ class Progress:
         """True when a heartbeat is overdue and the broker has said that the log has nothing more."""
         self.blocked_by = ""
         self.work = Work()
+        self.windows = Windows()
+        """Commit to visible, by source transaction."""
+        self._quantiles_at = 0.0
+        self._quantiles_then: dict[str, Quantiles] = {}
         self.held = Held()
         self.address = ""
         self._handed: deque[Handed] = deque()
@@ -132,8 +143,25 @@ class Progress:
         self._metrics[0].inc(batch.records)
         self._metrics[1].inc(len(batch.transactions))
         self._metrics[2].observe(seconds)
-        if batch.transactions:
-            self._metrics[3].observe(max(0.0, (self.source_us - batch.transactions[-1].commit_ts_us) / 1e6))
+        self._note_visible(batch)
+
+    def _note_visible(self, batch: Batch) -> None:
+        """How long the batch's transactions took; of many some stand for their neighbours, for each costs microseconds."""
+        transactions, now_us = batch.transactions, self.source_us
+        if not transactions:
+            return
+        self._metrics[3].observe(max(0.0, (now_us - transactions[-1].commit_ts_us) / 1e6))
+        step = -(-len(transactions) // TIMED_A_BATCH)
+        for start in range(0, len(transactions), step):
+            stands_for = min(step, len(transactions) - start)
+            took_us = now_us - transactions[start + stands_for // 2].commit_ts_us
+            self.windows.record(took_us / 1e6, stands_for)
+
+    def _quantiles(self) -> dict[str, Quantiles]:
+        now = time.monotonic()
+        if now - self._quantiles_at >= QUANTILES_EVERY_S:
+            self._quantiles_at, self._quantiles_then = now, self.windows.quantiles()
+        return self._quantiles_then
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -194,8 +222,9 @@ class Progress:
     def lag(self) -> dict[str, StageLag]:
         """Stages `log`, `apply` and `total`, as of now and by what this process knows; none for a stand-by.
 
-        What is unread only because the applier is busy is lag in `apply`. A heartbeat that is late counts as a change that waits: in `log`, unless the broker says that there is nothing more
-        in the log, and then in `total` only: it is wal or capture, which others tell apart.
+        What is unread only because the applier is busy is lag in `apply`. A heartbeat that is late counts as a change that
+        waits: in `log`, unless the broker says that there is nothing more in the log, and then in `total` only: it is wal or
+        capture, which others tell apart.
         """
         position, read, accounting = self.position, self.read_position, self._accounting
         if self.state == "standby":
@@ -213,7 +242,7 @@ class Progress:
             "total": StageLag(unread + unapplied, waiting + staged, (places.now_us - places.visible_us) / 1e6),
         }
 
-    def state_now(self) -> FollowerState | None:
+    def record(self) -> FollowerState | None:
         """The record for `<prefix>.followers`; None before the first session and as a stand-by."""
         position, read, accounting = self.position, self.read_position, self._accounting
         if position is None or read is None or accounting is None or self.state == "standby":
@@ -241,6 +270,7 @@ class Progress:
             oldest_us=places.oldest_us,
             held=places.held,
             skew_us=self.skew_us,
+            visible=self._quantiles(),
             delay_s=self._settings.follower.apply_delay_s,
             budget_s=self._settings.follower.lag_budget_s,
             waiting_transactions=places.transactions,
@@ -252,6 +282,11 @@ class Progress:
             every_s=self._settings.follower.publish_s,
             address=self.address,
         )
+
+    def offsets(self) -> Offsets | None:
+        """By partition of rows the offset up to which they are applied; None while this process does not apply."""
+        position = self.position
+        return position.offsets if position is not None and self.state != "standby" else None
 
     def status(self) -> dict[str, object]:
         """JSON for /status."""
@@ -269,7 +304,7 @@ class Progress:
             "transactions": position.transactions if position else 0,
             "restarts": self.restarts,
             "clock_skew_us": self.skew_us,
-            "record": (state := self.state_now()) and msgspec.to_builtins(state),
+            "record": (state := self.record()) and msgspec.to_builtins(state),
             "lag": {stage: lag.as_json() for stage, lag in self.lag().items()},
         }
 
@@ -283,3 +318,14 @@ class Progress:
         if age > self._stale_s:
             return False, f"nothing applied for {age:.0f} s although heartbeats come every few seconds"
         return True, f"last batch {age:.1f} s ago"
+
+    def fresh(self, max_lag_s: float, heartbeat_s: float) -> tuple[bool, str]:
+        """Whether a reader of the follower sees everything up to so long ago, and why that is so or not."""
+        if self.state == "standby":
+            return False, "stand-by: only the process that applies knows the lag"
+        if self.state != "running":
+            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+        if self._accounting is None or self._accounting.newest is None:
+            return False, "nothing was read from the log yet"
+        silent_s = time.monotonic() - self._applied_at
+        return fresh.judge(self.lag(), max_lag_s, silent_s=silent_s, heartbeat_s=heartbeat_s)

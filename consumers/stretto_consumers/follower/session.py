@@ -117,7 +117,7 @@ class Session:
         lookout = Lookout(settings, self._progress, reader.accounting, conn.info.backend_pid)
         self._closers.append(lookout.close)
         lookout.start()
-        self._publisher = Publisher(settings, self._progress, self._progress.state_now)
+        self._publisher = Publisher(settings, self._progress, self._progress.record)
         self._publisher.start()
         log.info("applying source %s, term %d", source, position.term)
         return True

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
-from prometheus_client import Counter
 
+from stretto_connectors.prometheus import counter
 from stretto_schemas import metrics
 from stretto_schemas.errors import SettingsError
 from stretto_schemas.lag.view import Alert
@@ -30,7 +30,7 @@ from stretto_schemas.settings import LagSettings
 
 log = logging.getLogger(__name__)
 
-FAILURES = Counter(*metrics.HOOK_FAILURES)
+FAILURES = counter(metrics.HOOK_FAILURES)
 
 WAITING = 1_000
 """Alerts that wait for a hook at most; of more the newest are given up."""

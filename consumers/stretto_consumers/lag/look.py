@@ -77,7 +77,7 @@ class Observer:
         facts, tail, row = answer(source.result), answer(log.result), answer(position.result)
         said = captured(capture.result())
         if said is not None and tail is not None:
-            answer(lambda: tail.read_until(said.committed_lsn, SAME_PLACE_S))
+            answer(lambda: tail.read_until(said.frontier_lsn, SAME_PLACE_S))
         return self._observe(capture.result(), follower.result(), facts, tail, row, problems)
 
     def _observe(

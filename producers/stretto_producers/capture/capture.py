@@ -9,7 +9,7 @@ import threading
 import psycopg
 
 from stretto_connectors.postgres.connection import explain, where
-from stretto_connectors.prometheus import LagCollector
+from stretto_connectors.prometheus import LagCollector, SourceCollector
 from stretto_producers.capture.progress import Progress
 from stretto_producers.capture.session import Session
 from stretto_schemas.errors import StrettoError
@@ -29,8 +29,15 @@ class Capture:
         self._settings = settings
         self._progress = Progress(settings.source.name, settings.http.ready_stale_s)
         self.status = self._progress.status
-        self.ready = self._progress.ready
         LagCollector.register(settings.source.name, "", self._progress.lag)
+        SourceCollector.register(settings.source.name, self._progress.safe_wal_bytes, self._progress.skew_s)
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        """Whether it makes progress and, when `max_lag_s` is given, everything up to so long ago is in Kafka."""
+        good, why = self._progress.ready()
+        if max_lag_s is None or not good:
+            return good, why
+        return self._progress.fresh(max_lag_s, self._settings.capture.heartbeat_s)
 
     def run(self, stop: threading.Event) -> None:
         """Capture until `stop` is set. Servers that do not answer are waited for; raises what waiting does not heal."""

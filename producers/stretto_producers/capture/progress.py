@@ -7,26 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from prometheus_client import Counter, Gauge, Histogram
 
-from stretto_connectors.prometheus import ACTIVE, RESTARTS
+from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_producers.capture.committer import Written
 from stretto_producers.capture.pulse import Pulse
 from stretto_schemas import metrics
 from stretto_schemas.frontier import Frontier
+from stretto_schemas.lag import fresh
 from stretto_schemas.lag.clock import LsnClock
 from stretto_schemas.lag.facts import CaptureFacts
 from stretto_schemas.lag.measure import capture_stages
 from stretto_schemas.lag.stages import NOTHING, StageLag
 from stretto_schemas.lsn import format_lsn
 
-_records = Counter(*metrics.CAPTURED_RECORDS)
-_transactions = Counter(*metrics.CAPTURED_TRANSACTIONS)
-_bytes = Counter(*metrics.CAPTURED_BYTES)
-_commit = Histogram(
-    *metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
+_records = counter(metrics.CAPTURED_RECORDS)
+_transactions = counter(metrics.CAPTURED_TRANSACTIONS)
+_bytes = counter(metrics.CAPTURED_BYTES)
+_commit = histogram(
+    metrics.KAFKA_COMMIT_SECONDS, buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 )
-_retained = Gauge(*metrics.SLOT_RETAINED)
+_retained = gauge(metrics.SLOT_RETAINED)
+
+SILENT_AFTER_S = 2.0
+"""A source that does not answer a question for so long may have written what capture has not."""
 
 NOTED_EVERY_US = 5_000
 """How exact the age of what is received and not yet in Kafka is; a busy source commits many times in between."""
@@ -53,6 +56,8 @@ class Progress:
         self._commits = LsnClock()
         """Commit times of what was received, in seconds since 1970 by the source's clock."""
         self._noted_us = 0
+        self._commit_lsn = 0
+        """End of the newest transaction received; `received_lsn` may be further, where nothing was published."""
         self._open_us = 0
         """Commit time of the transaction that is being received; 0 between two."""
         self.state = "starting"
@@ -84,7 +89,7 @@ class Progress:
         self._pulse = pulse
         self._inside, self._in_flight = inside, 0
         self._commits = LsnClock()
-        self._noted_us = self._open_us = 0
+        self._noted_us = self._open_us = self._commit_lsn = 0
         self.received_lsn = self.committed_lsn = frontier.end_lsn
         self.received_ts_us = self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
@@ -99,7 +104,7 @@ class Progress:
     def received(self, lsn: int, commit_ts_us: int) -> None:
         """Everything up to `lsn` has come from the source; `commit_ts_us` is 0 when it was no transaction."""
         if commit_ts_us:
-            self.received_ts_us = commit_ts_us
+            self._commit_lsn, self.received_ts_us = lsn, commit_ts_us
             self._open_us = 0
             if commit_ts_us - self._noted_us > NOTED_EVERY_US or self.committed_lsn >= self.received_lsn:
                 self._noted_us = commit_ts_us
@@ -131,8 +136,8 @@ class Progress:
         self.committed_ts_us = frontier.commit_ts_us
         self.committed_at = time.monotonic()
         self.sequence = frontier.sequence
-        if self.received_lsn > frontier.end_lsn:
-            self._commits.note(self.received_lsn, self.received_ts_us / 1e6)  # it may have come too soon to be noted
+        if self._commit_lsn > frontier.end_lsn:
+            self._commits.note(self._commit_lsn, self.received_ts_us / 1e6)  # it may have come too soon to be noted
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -148,21 +153,35 @@ class Progress:
         now_us = pulse.source_us if pulse is not None else 0
         if pulse is None or not now_us:
             return None
+        now = time.monotonic()
         since = pulse.wal_clock.first_beyond(self.received_lsn)
-        waited_us = 0 if since is None else int((time.monotonic() - since) * 1e6)
-        received_us = min(now_us - waited_us, self._open_us or now_us)
+        if since is None and now - pulse.looked_at > SILENT_AFTER_S:
+            since = pulse.looked_at  # what has been written since then nobody knows
+        waited_us = 0 if since is None else int((now - since) * 1e6)
+        received_us = self._open_us or now_us - waited_us
         first = self._commits.first_beyond(self.committed_lsn)
         inside = self._inside()
         return CaptureFacts(
             received_lsn=self.received_lsn,
-            committed_lsn=self.committed_lsn,
+            # What was passed over because nothing of it is published does not wait.
+            committed_lsn=self.committed_lsn if self._commit_lsn > self.committed_lsn else self.received_lsn,
             received_until_us=received_us,
             committed_until_us=received_us if first is None else min(received_us, int(first * 1e6)),
+            frontier_lsn=self.committed_lsn,
             waiting_records=inside.records + self._in_flight,
             inside_xid=inside.xid,
             inside_records=inside.xid_records,
             inside_since_us=self._open_us if inside.xid else 0,
         )
+
+    def safe_wal_bytes(self) -> int | None:
+        """WAL that may still be written before the slot's is in danger; None without a limit."""
+        return self._pulse.safe_wal_bytes if self._pulse is not None else None
+
+    def skew_s(self) -> float | None:
+        """This process's clock minus the source's, seconds; None while that is not known."""
+        offset_us = self._pulse.clock.us if self._pulse is not None else None
+        return None if offset_us is None else -offset_us / 1e6
 
     def lag(self) -> dict[str, StageLag]:
         """Stages `wal` and `capture`, as of now. How many records WAL holds that did not come yet, nobody can tell."""
@@ -187,8 +206,8 @@ class Progress:
             "restarts": self.restarts,
             "retained_wal_bytes": self._pulse.retained_bytes if self._pulse else 0,
             "facts": (facts := self.facts()) and msgspec.structs.asdict(facts),
-            "clock_offset_us": self._pulse.clock.us if self._pulse else None,
-            "safe_wal_bytes": self._pulse.safe_wal_bytes if self._pulse else None,
+            "clock_skew_s": self.skew_s(),
+            "safe_wal_bytes": self.safe_wal_bytes(),
             "lag": {stage: lag.as_json() for stage, lag in self.lag().items()},
         }
 
@@ -200,3 +219,10 @@ class Progress:
         if age > self._stale_s:
             return False, f"no frontier for {age:.0f} s although heartbeats should cause one"
         return True, f"last frontier {age:.1f} s ago"
+
+    def fresh(self, max_lag_s: float, heartbeat_s: float) -> tuple[bool, str]:
+        """Whether everything up to so long ago is in Kafka, and why it is or is not."""
+        if self.state != "running":
+            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+        silent_s = time.monotonic() - self.committed_at
+        return fresh.judge(self.lag(), max_lag_s, silent_s=silent_s, heartbeat_s=heartbeat_s)

@@ -383,6 +383,7 @@ class Session:
                 self._progress.heartbeat(clock)
             if self._transaction is None:
                 self._received = self._idle_lsn = max(self._idle_lsn, message.lsn)
+                self._progress.received(message.lsn, 0)
             return
         transaction = self._transaction if message.transactional else None
         [rows] = self._relations.partitions_of(self._relations.message_topic, partitions=1)

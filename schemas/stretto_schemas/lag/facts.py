@@ -49,6 +49,8 @@ class CaptureFacts(msgspec.Struct, frozen=True):
     committed_until_us: int
     """Everything that was committed before is in Kafka."""
     waiting_records: int
+    frontier_lsn: int = 0
+    """End of the newest frontier that it knows to be committed."""
     inside_xid: int = 0
     """The source transaction that is being received; 0: none."""
     inside_records: int = 0

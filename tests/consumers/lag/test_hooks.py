@@ -159,8 +159,9 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     [failed] = until(told, given_up=1)["failed"]
     told.close()
     assert "did not end within 1 s" in failed["why"]
-    for pid in map(int, pids.read_text().split()):
-        assert wait_until(lambda pid=pid: not _runs(pid), DEADLINE_S), pid
+    started = [int(pid) for pid in pids.read_text().split()]
+    assert len(started) == 2
+    assert wait_until(lambda: not any(_runs(pid) for pid in started), DEADLINE_S)
 
 
 def test_the_end_waits_for_no_command(tmp_path: Path) -> None:
@@ -171,11 +172,10 @@ def test_the_end_waits_for_no_command(tmp_path: Path) -> None:
     told.put(alert())
     told.put(alert())
     assert wait_until(began.exists, DEADLINE_S)
-    ended = threading.Event()
-    closing = threading.Thread(target=lambda: (told.close(), ended.set()))
+    closing = threading.Thread(target=told.close)
     closing.start()
-    assert ended.wait(3)
-    closing.join()
+    closing.join(3)
+    assert not closing.is_alive()
 
 
 def test_more_alerts_than_may_wait_are_given_up_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_more_alerts_than_may_wait_are_given_up_at_once(monkeypatch: pytest.Monk
     for number in range(6):
         told.put(alert(number))
     [status] = told.status()
-    assert status["given_up"] >= 3
     told.close()
+    assert status["given_up"] in (3, 4)  # one may be on its way already
 
 
 def test_a_command_that_cannot_be_split_is_a_setting_in_error() -> None:

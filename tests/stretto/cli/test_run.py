@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from stretto_schemas import metrics
-from stretto_schemas.metrics import MetricName
-from tests.fix_cli import Cli, Running
+from stretto_schemas.metrics import MetricName, Process
+from tests.fix_cli import Cli, Running, paused
 from tests.fix_stack import Database
 
 
@@ -66,8 +66,8 @@ def test_the_whole_way_from_init_to_the_followers_rows(cli: Cli, leader_db: Data
             leader_db.execute("insert into item select i, 'more' from generate_series(3, 12) i")
             assert wait_until(lambda: len(follower_db.fetch("select from item")) == 12 or not follower.running, 60.0)
             assert follower_db.fetch("select * from item where id < 3 order by id") == [(1, "before"), (2, "after")]
-            check_metrics(capture, captured, CAPTURE, metrics.CAPTURED_RECORDS, metrics.CAPTURED_TRANSACTIONS)
-            check_metrics(follower, applied, FOLLOWER, metrics.APPLIED_RECORDS, metrics.APPLIED_TRANSACTIONS)
+            check_metrics(capture, captured, "capture", metrics.CAPTURED_RECORDS, metrics.CAPTURED_TRANSACTIONS)
+            check_metrics(follower, applied, "follower", metrics.APPLIED_RECORDS, metrics.APPLIED_TRANSACTIONS)
             assert wait_until(lambda: lags(follower, "log", "apply", "total") == {0.0}, 30.0), lags(follower, "log")
             at_rest = Samples(follower)
             assert at_rest.value(metrics.VISIBLE_SECONDS, "_count") >= 1
@@ -79,23 +79,6 @@ def test_the_whole_way_from_init_to_the_followers_rows(cli: Cli, leader_db: Data
             assert wait_until(lambda: lags(capture, "capture") == {0.0}, 30.0)
             assert at_rest.value(metrics.CAPTURED_BYTES, "_total") > captured.value(metrics.CAPTURED_BYTES, "_total")
             assert follower.stop() == 0
-
-
-EVERYWHERE = {metrics.LAG_SECONDS, metrics.LAG_BYTES, metrics.LAG_RECORDS, metrics.RESTARTS, metrics.ACTIVE}
-CAPTURE = EVERYWHERE | {
-    metrics.SLOT_RETAINED,
-    metrics.CAPTURED_RECORDS,
-    metrics.CAPTURED_TRANSACTIONS,
-    metrics.CAPTURED_BYTES,
-    metrics.KAFKA_COMMIT_SECONDS,
-}
-FOLLOWER = EVERYWHERE | {
-    metrics.APPLIED_RECORDS,
-    metrics.APPLIED_TRANSACTIONS,
-    metrics.APPLY_SECONDS,
-    metrics.VISIBLE_SECONDS,
-    metrics.SPILLED_BYTES,
-}
 
 
 class Samples:
@@ -123,23 +106,40 @@ def lags(process: Running, *stages: str) -> set[float]:
 
 
 def check_metrics(
-    process: Running, before: Samples, names: set[MetricName], records: MetricName, transactions: MetricName
+    process: Running, before: Samples, word: Process, records: MetricName, transactions: MetricName
 ) -> None:
-    """All metrics of a process are there, with their help; 11 rows in 2 transactions came since `before`."""
+    """All metrics of a process are there, as declared; 11 rows in 2 transactions came since `before`."""
     assert wait_until(
         lambda: Samples(process).value(records, "_total") - before.value(records, "_total") == 11, 30.0
     ), Samples(process).families[records.name.removesuffix("_total")]
     after = Samples(process)
     assert after.value(transactions, "_total") - before.value(transactions, "_total") == 2
     assert after.value(metrics.ACTIVE) == 1
-    own = {name: family.documentation for name, family in after.families.items() if name.startswith("stretto_")}
-    help_texts = {name.name.removesuffix("_total"): name.help for name in names}
-    assert {name: text for name, text in own.items() if not name.endswith("_created")} == help_texts
+    check_declared(after.families, word)
+    opened = process.get("/metrics", OPEN_METRICS)[2]
+    assert opened.endswith("# EOF\n")
+    families = {family.name: family for family in parse_open_metrics(opened)}  # type: ignore[no-untyped-call]
+    check_declared(families, word)
+    for name in families.keys() & {name.family for name in metrics.ALL}:
+        assert families[name].unit == DECLARED[name].unit
 
 
-def test_every_metric_is_exported_by_a_process() -> None:
-    declared = {value for value in vars(metrics).values() if isinstance(value, MetricName)}
-    assert declared == CAPTURE | FOLLOWER
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+DECLARED = {name.family: name for name in metrics.ALL}
+
+
+def check_declared(families: dict[str, Metric], word: Process) -> None:
+    """What a process exports is what is declared for it: name, type, help, labels."""
+    own = {name for name, family in families.items() if name.startswith(("stretto_", "kafka_")) and family.samples}
+    own = {name for name in own if not name.endswith("_created")}
+    declared = {name.family: name for name in metrics.ALL if word in name.by}
+    assert {name for name, of in declared.items() if not of.when} <= own <= declared.keys()
+    for name in own:
+        family, of = families[name], declared[name]
+        assert (family.type, family.documentation) == (of.kind, of.help)
+        assert {frozenset(sample.labels) - {"le"} for sample in family.samples} == {frozenset(of.labels)}
+        if of.kind == "counter":
+            assert of.name in {sample.name for sample in family.samples}
 
 
 QUICK = {"STRETTO_HTTP__READY_STALE_S": "1.5", "STRETTO_CAPTURE__HEARTBEAT_S": "0.2"}
@@ -164,16 +164,6 @@ def test_readiness_is_progress_and_comes_back(cli: Cli, kafka: EmbeddedKafka) ->
                 assert capture.get("/livez")[0] == 200
             capture.until_ready()
             follower.until_ready()
-
-
-@contextmanager
-def paused(pid: int) -> Iterator[None]:
-    """A process that stands still meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_follower_that_stands_by_is_ready_and_says_so(cli: Cli) -> None:

@@ -28,7 +28,9 @@ class Toy:
     def __init__(self, run: Callable[[threading.Event], None]) -> None:
         self._run = run
         self.status: Callable[[], dict[str, object]] = lambda: {"process": "capture"}
-        self.ready: Callable[[], tuple[bool, str]] = lambda: (False, "not yet")
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        return False, "not yet" if max_lag_s is None else "not fresh"
 
     def run(self, stop: threading.Event) -> None:
         self._run(stop)

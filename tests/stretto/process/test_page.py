@@ -7,6 +7,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 
 import pytest
 
@@ -22,13 +23,15 @@ class Toy:
 
     def __init__(self) -> None:
         self.answer = (True, "last frontier 0.2 s ago")
-        self.ready: Callable[[], tuple[bool, str]] = lambda: self.answer
         self.status: Callable[[], dict[str, object]] = lambda: {
             "source": "<leader>",
             "lag": {"wal_bytes": 12345678, "seconds": 0.25},
             "tables": [],
             "last_error": None,
         }
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        return self.answer if max_lag_s is None else (max_lag_s >= 5, f"asked for {max_lag_s} s")
 
     def run(self, stop: threading.Event) -> None:
         stop.wait()
@@ -97,3 +100,57 @@ def test_the_health_check_of_a_process_that_does_not_listen() -> None:
     good, said = check(port)
     assert not good
     assert said.startswith(f"nothing answers on port {port}: ")
+
+
+def asked(server: HealthServer, page: str, method: str = "GET") -> tuple[int, str]:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request(method, page)
+        answer = connection.getresponse()
+        assert answer.headers["Content-Length"] is not None
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "seconds"),
+    [("5s", 200, "5.0"), ("2m", 200, "120.0"), ("1h", 200, "3600.0"), ("7", 200, "7.0"), ("500ms", 503, "0.5")],
+)
+def test_readiness_by_lag_is_asked_in_the_units_of_the_query(
+    server: HealthServer, query: str, status: int, seconds: str
+) -> None:
+    assert asked(server, f"/readyz?max_lag={query}") == (status, f"asked for {seconds} s\n")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("max_lag=soon", "max_lag is 'soon', which is no duration"),
+        ("max_lag=", "max_lag is '', which is no duration"),
+        ("max_lag", "max_lag is '', which is no duration"),
+        ("max_lag=-5s", "max_lag is '-5s', which is no duration"),
+        ("max_lag=%ff%00", "which is no duration"),
+        ("max_lag=5s&max_lag=6s", "max_lag is given 2 times"),
+        ("maxlag=5s", "there is no parameter 'maxlag'"),
+        ("max_lag=5s&other=1", "there is no parameter 'other'"),
+        ("a&b&c&d&e&f&g&h&i&j", "more than 8 parameters"),
+        ("max_lag=" + "9" * 500, "which is no duration"),
+    ],
+)
+def test_a_query_that_is_wrong_is_answered_400_with_what_is_allowed(
+    server: HealthServer, query: str, words: str
+) -> None:
+    status, said = asked(server, f"/readyz?{query}")
+    assert status == 400
+    assert words in said
+    assert "expected: " in said
+    assert len(said) < 300
+
+
+def test_head_has_the_status_and_no_body(server: HealthServer, toy: Toy) -> None:
+    assert asked(server, "/readyz?max_lag=5s", "HEAD") == (200, "")
+    assert asked(server, "/readyz?max_lag=1s", "HEAD") == (503, "")
+    assert asked(server, "/readyz?max_lag=x", "HEAD") == (400, "")
+    toy.answer = (False, "starting")
+    assert asked(server, "/readyz", "HEAD") == (503, "")

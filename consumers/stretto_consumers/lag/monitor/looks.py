@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from prometheus_client import Counter
-
+from stretto_connectors.prometheus import counter
 from stretto_consumers.lag.alerts import Alerts, AlertsState, KeyState
 from stretto_consumers.lag.history import History
 from stretto_consumers.lag.hooks import Hooks
@@ -30,7 +29,7 @@ from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TOLD = Counter(*metrics.MONITOR_ALERTS)
+TOLD = counter(metrics.MONITOR_ALERTS)
 
 TELL_POINTS_S = 5.0
 """Looks are written together this often, also where there is no follower: whether Kafka takes them says that it is there."""

@@ -53,7 +53,6 @@ class Monitor:
         self._unreadable = 0
         self._looks = Looks(settings, self._places, observer(settings), self._active)
         self.status = self._status
-        self.ready = self._ready
         self.summary = self._summary
         self.pages = Web(self._looks, lambda: self._tables).pages
 
@@ -102,8 +101,8 @@ class Monitor:
             "hooks": self._looks.hooks.status(),
         }
 
-    def _ready(self) -> tuple[bool, str]:
-        """Looks are taken, and Faust runs or stands by."""
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        """Looks are taken, and Faust runs or stands by; with `max_lag_s`, also that no follower has more total lag."""
         state = self._state()
         if state not in ("running", "standby"):
             return False, f"{state}: {self._waits or 'reading its tables'}"
@@ -111,6 +110,11 @@ class Monitor:
         age_s = time.monotonic() - looked_at if looked_at is not None else float("inf")
         if age_s > max(STALE_S, 3 * self._settings.lag.look_s):
             return False, "no look yet" if looked_at is None else f"the last look was {age_s:.0f} s ago"
+        lags = {each.name: each.lag.get("total") for each in self._looks.view.followers} if self._looks.view else {}
+        for follower, lag in lags.items():
+            if max_lag_s is not None and (lag is None or lag.seconds > max_lag_s):
+                has = f"has {lag.seconds:.1f} s of total lag" if lag is not None else "has nobody knows how much lag"
+                return False, f"follower {follower} {has}, more than {max_lag_s:g} s"
         return True, "stand-by: another monitor tells" if state == "standby" else f"last look {age_s:.1f} s ago"
 
     def _attend(self, stop: threading.Event) -> bool:

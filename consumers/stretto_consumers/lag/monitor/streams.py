@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 from faust import App, Stream
 from faust.types import EventT, StreamT
-from prometheus_client import Counter
 
+from stretto_connectors.prometheus import counter
 from stretto_consumers.lag.monitor.committed import CommittedTransport
 from stretto_consumers.lag.monitor.credentials import broker_url, credentials
 from stretto_consumers.lag.monitor.folds import (
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 Event = EventT[Any]
 
-UNREADABLE = Counter(*metrics.MONITOR_UNREADABLE)
+UNREADABLE = counter(metrics.MONITOR_UNREADABLE)
 
 BATCH = 5_000
 WITHIN_S = 1.0
