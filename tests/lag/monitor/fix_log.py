@@ -151,9 +151,9 @@ class WrittenLog:
         """A follower's tombstone."""
         self.send(self.places.followers, None, state_key(name, SOURCE))
 
-    def send(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
-        """Anything, anywhere."""
-        self._producer.produce(topic, value, key, 0)
+    def send(self, topic: str, value: bytes | None, key: bytes | None = None, at_s: float = 0.0) -> None:
+        """Anything, anywhere; `at_s`: with this time, where the topic takes it."""
+        self._producer.produce(topic, value, key, 0, timestamp=int(at_s * 1000))
         self._producer.poll(0)
 
     def flush(self) -> None:

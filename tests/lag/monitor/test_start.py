@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+import aiokafka.codec
 import pytest
 
+from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.existing import await_leaders
+from stretto_connectors.kafka.topics import ensure_topics
+from stretto_consumers.lag.monitor.monitor import Monitor
+from stretto_consumers.lag.monitor.tables import KEPT_S
+from stretto_schemas.errors import SettingsError
 from tests.lag.monitor.fix_log import WrittenLog
 
 
@@ -68,7 +77,25 @@ def test_after_a_restart_the_history_begins_with_the_windows(written: WrittenLog
     assert second.json("/windows")["lag"]["minute"][0]["follower"] == "near"
 
 
-def test_a_codec_that_it_cannot_read_is_said_at_once(written: WrittenLog) -> None:
-    aiokafka_codec = pytest.importorskip("aiokafka.codec")
-    if aiokafka_codec.has_lz4():
-        pytest.skip("the codecs are installed")
+def test_topics_that_go_back_for_days_are_read_from_what_windows_keep(written: WrittenLog) -> None:
+    kafka, found = written.settings.kafka, written.places
+    client = admin(kafka)
+    times = {"message.timestamp.type": "CreateTime"}  # so that a test can write what is old
+    await_leaders(client, kafka, ensure_topics(client, kafka, found.watched, partitions=1, config=times))
+    for _ in range(50):
+        written.send(found.transactions, b"so old that nobody reads it", at_s=time.time() - 2 * KEPT_S)
+    written.frontier(100)
+    written.frontier(200)
+    written.flush()
+    monitor = written.monitor().running()
+    monitor.until(lambda it: it.flow()["rows"] == 1, "the frontiers of today")
+    assert monitor.monitor.summary()["unreadable_here"] == 0
+
+
+def test_a_codec_that_it_cannot_read_is_said_at_once(written: WrittenLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiokafka.codec, "cramjam", None)
+    kafka = written.settings.kafka.model_copy(update={"compression": "lz4"})
+    with pytest.raises(SettingsError, match="lz4") as refused:
+        Monitor(written.settings.model_copy(update={"kafka": kafka}))
+    assert refused.value.exit_code == 2
+    assert "cramjam" in refused.value.fix

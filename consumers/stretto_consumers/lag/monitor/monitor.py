@@ -17,6 +17,7 @@ from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.monitor.looks import Looks, Observing
 from stretto_consumers.lag.monitor.measures import VerdictCollector
 from stretto_consumers.lag.monitor.places import ensure_own, lacking, places
+from stretto_consumers.lag.monitor.recent import skip_what_is_over
 from stretto_consumers.lag.monitor.session import Session
 from stretto_consumers.lag.monitor.tables import Tables
 from stretto_consumers.lag.monitor.web import Web
@@ -126,6 +127,7 @@ class Monitor:
                 f"topic {' and '.join(missing)} is not there yet", fix="run `stretto init`; this is looked for again"
             )
         ensure_own(client, self._settings)
+        skip_what_is_over(client, self._settings.kafka, self._places)
         self._waits = ""
         session = self._session = Session(self._settings, self._places)
         session.start()
