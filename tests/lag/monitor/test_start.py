@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 import aiokafka.codec
 import pytest
@@ -13,6 +14,7 @@ from stretto_connectors.kafka.topics import ensure_topics
 from stretto_consumers.lag.monitor.monitor import Monitor
 from stretto_consumers.lag.monitor.tables import KEPT_S
 from stretto_schemas.errors import SettingsError
+from stretto_schemas.lag.view import Point, encode_points
 from tests.lag.monitor.fix_log import WrittenLog
 
 
@@ -66,22 +68,24 @@ def test_its_views_show_the_lag_and_refuse_what_makes_no_sense(written: WrittenL
     assert b'stretto_lag_status{follower="near",source="leader",status="OK"}' in monitor.get("/metrics")[1]
 
 
-def test_after_a_restart_the_history_begins_with_the_windows(written: WrittenLog) -> None:
+def test_the_history_begins_with_windows_of_looks_that_another_process_took(written: WrittenLog) -> None:
     written.make()
-    written.follower("near", 100, 1)
+    _make_with_own_times(written, [written.places.points])
+    ago_s = time.time() - 600
+    looks = [Point(int(ago_s * 1e6), "near", "leader", {"total": seconds}) for seconds in (10.0, 20.0)]
+    written.send(written.places.points, encode_points(looks), at_s=ago_s)
     written.flush()
-    first = written.monitor().running()
-    first.until(lambda it: it.json("/windows")["lag"]["minute"], "windows of lag")
-    first.stop()
-    second = written.monitor().running()
-    assert second.json("/windows")["lag"]["minute"][0]["follower"] == "near"
+    monitor = written.monitor().running()
+    monitor.until(lambda it: it.json("/history?since=1200"), "history")
+    [(at_us, follower, source, seconds, _)] = monitor.json("/history?since=1200")
+    assert (follower, source, seconds) == ("near", "leader", {"total": 15.0})
+    assert abs(at_us / 1e6 - ago_s) <= 60
+    assert monitor.json("/history?since=120") == []
 
 
 def test_topics_that_go_back_for_days_are_read_from_what_windows_keep(written: WrittenLog) -> None:
-    kafka, found = written.settings.kafka, written.places
-    client = admin(kafka)
-    times = {"message.timestamp.type": "CreateTime"}  # so that a test can write what is old
-    await_leaders(client, kafka, ensure_topics(client, kafka, found.watched, partitions=1, config=times))
+    found = written.places
+    _make_with_own_times(written, found.watched)
     for _ in range(50):
         written.send(found.transactions, b"so old that nobody reads it", at_s=time.time() - 2 * KEPT_S)
     written.frontier(100)
@@ -99,3 +103,11 @@ def test_a_codec_that_it_cannot_read_is_said_at_once(written: WrittenLog, monkey
         Monitor(written.settings.model_copy(update={"kafka": kafka}))
     assert refused.value.exit_code == 2
     assert "cramjam" in refused.value.fix
+
+
+def _make_with_own_times(written: WrittenLog, topics: Collection[str]) -> None:
+    """Topics whose records have the times that they are given, so that a test can write what is old."""
+    kafka = written.settings.kafka
+    client = admin(kafka)
+    times = {"message.timestamp.type": "CreateTime"}
+    await_leaders(client, kafka, ensure_topics(client, kafka, topics, partitions=1, config=times))

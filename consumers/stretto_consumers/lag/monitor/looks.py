@@ -53,7 +53,8 @@ class Looks:
         self.view: PipelineView | None = None
         self.looked_at: float | None = None
         """When the newest look ended, monotonic seconds."""
-        self.failure: StrettoError | None = None
+        self.failure: Exception | None = None
+        """What ended the loop."""
         self.hooks = Hooks(settings.lag)
         self.alert_log = AlertLog(settings.kafka, found.alerts)
         self._every_s = settings.lag.look_s
@@ -100,7 +101,7 @@ class Looks:
                 self._stop.wait(max(0.0, self._every_s - (time.monotonic() - began)))
             self._observer.close()
             self.alert_log.close()
-        except StrettoError as error:
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that runs the service
             self.failure = error
 
     def _round(self) -> None:

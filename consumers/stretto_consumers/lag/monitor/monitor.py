@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+STEADY_S = 60.0
+"""A session that lasted so long was one, and the next one begins at once."""
 SEE_S = 0.2
 END_S = 2.0
 STALE_S = 10.0
@@ -67,15 +69,19 @@ class Monitor:
         pause_s = FIRST_PAUSE_S
         try:
             while not stop.is_set():
+                began = time.monotonic()
+                if self._looks.failure is not None:
+                    raise self._looks.failure
                 try:
-                    if self._attend(stop):
-                        pause_s = FIRST_PAUSE_S
+                    self._attend(stop)
                 except StrettoError as error:
                     if not error.retryable:
                         raise
                     if self._waits != error.found:
                         log.warning("%s; trying again", error.found)
                     self._waits = error.found
+                if time.monotonic() - began > STEADY_S:
+                    pause_s = FIRST_PAUSE_S
                 stop.wait(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
@@ -114,12 +120,12 @@ class Monitor:
         lags = {each.name: each.lag.get("total") for each in self._looks.view.followers} if self._looks.view else {}
         for follower, lag in lags.items():
             if max_lag_s is not None and (lag is None or lag.seconds > max_lag_s):
-                has = f"has {lag.seconds:.1f} s of total lag" if lag is not None else "has nobody knows how much lag"
-                return False, f"follower {follower} {has}, more than {max_lag_s:g} s"
+                has = f"has {lag.seconds:.1f} s of total lag" if lag is not None else "is nobody knows how far behind"
+                return False, f"follower {follower} {has}; {max_lag_s:g} s are allowed"
         return True, "stand-by: another monitor tells" if state == "standby" else f"last look {age_s:.1f} s ago"
 
-    def _attend(self, stop: threading.Event) -> bool:
-        """One session, from its topics to its end. Returns whether it ran."""
+    def _attend(self, stop: threading.Event) -> None:
+        """One session, from its topics to its end."""
         client = admin(self._settings.kafka, "stretto-lag-admin")
         missing = lacking(client, self._settings)
         if missing:
@@ -131,12 +137,8 @@ class Monitor:
         self._waits = ""
         session = self._session = Session(self._settings, self._places)
         session.start()
-        ran = False
         try:
-            while not stop.is_set() and not session.ended:
-                if self._looks.failure is not None:
-                    raise self._looks.failure
-                ran = ran or session.state in ("running", "standby")
+            while not stop.is_set() and not session.ended and self._looks.failure is None:
                 self._tables = session.streams.tables if session.streams is not None else self._tables
                 stop.wait(SEE_S)
         finally:
@@ -146,7 +148,6 @@ class Monitor:
         if session.failure is not None:
             self._restarts += 1
             raise explain(session.failure, self._settings)
-        return ran
 
     def _active(self) -> bool:
         state = self._session.state if self._session is not None else ""

@@ -83,6 +83,8 @@ class Session:
             while not self._stop.is_set() and not app.should_stop:
                 if starting.done():
                     starting.result()
+                if self.streams.failure is not None:
+                    raise self.streams.failure
                 self.state = self._see(app)
                 await asyncio.sleep(LOOK_S)
             if app.crash_reason is not None:

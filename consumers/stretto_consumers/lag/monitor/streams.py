@@ -91,6 +91,8 @@ class Streams:
     def __init__(self, app: App, found: Places, source: str) -> None:
         self.tables = Tables(app)
         self.unreadable = 0
+        self.failure: Exception | None = None
+        """What no record may cause; the session ends with it."""
         self._source = source
         self._unread: dict[str, int] = {}
         """By topic: offset of the newest record that could not be read."""
@@ -104,7 +106,7 @@ class Streams:
             channel = app.topic(
                 topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw", allow_empty=True
             )
-            app.agent(channel, name=take.__name__.strip("_"))(_agent(take))
+            app.agent(channel, name=take.__name__.strip("_"))(self._agent(take))
         app.timer(SWEEP_S)(self._sweep)
 
     def _frontiers(self, events: Iterable[Event]) -> None:
@@ -192,6 +194,19 @@ class Streams:
                 self._said_until[message.topic] = time.monotonic() + SAID_EVERY_S
             return None
 
+    def _agent(self, take: Callable[[Iterable[Event]], None]) -> Callable[[StreamT[bytes]], Any]:
+        async def fold(stream: StreamT[bytes]) -> None:
+            assert isinstance(stream, Stream), "the interface leaves out how records are taken in batches"
+            async for events in stream.take_events(BATCH, within=WITHIN_S):
+                try:
+                    take(events)
+                except Exception as error:
+                    # Faust would log it, pass over the batch and go on.
+                    self.failure = error
+                    raise
+
+        return fold
+
     async def _sweep(self) -> None:
         began = time.monotonic()
         swept = self.tables.sweep()
@@ -201,12 +216,3 @@ class Streams:
 def _at_us(event: Event) -> int:
     """When the broker took the record. One clock for all windows: those of processes and databases may be off."""
     return int(event.message.timestamp * 1e6)
-
-
-def _agent(take: Callable[[Iterable[Event]], None]) -> Callable[[StreamT[bytes]], Any]:
-    async def fold(stream: StreamT[bytes]) -> None:
-        assert isinstance(stream, Stream), "the interface leaves out how records are taken in batches"
-        async for events in stream.take_events(BATCH, within=WITHIN_S):
-            take(events)
-
-    return fold
