@@ -63,7 +63,7 @@ def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageL
     # rule 3: what it read and does not show is between the two, and its own word on apply is how much of it
     reading = end_lsn > read_lsn or (own_log is not None and own_log.records > 0)
     applying = read_lsn > state.end_lsn or state.staged_rows > 0
-    if state.held and applying:
+    if state.held:
         read_us = in_log
     elif reading and applying and own_apply is not None:
         read_us = min(in_log, visible_us + int(own_apply.seconds * 1e6))
