@@ -5,16 +5,16 @@ const MOST_SAID = 10; // followers whose last error is listed
 const START = "start `stretto run capture`, or name its address: `capture_address` in section [http]";
 
 function troubles(view) {
-  const found = view.problems.map((each) => ({ what: each.found, more: each.expected && `Expected: ${each.expected}`, fix: each.fix }));
+  const all = view.problems.map((each) => ({ what: each.found, more: each.expected && `Expected: ${each.expected}`, fix: each.fix }));
   for (const { capture } of view.sources) {
     if (capture === null || capture.state === "running") continue;
-    found.push({ what: `capture is ${[capture.state, capture.said].filter(Boolean).join(": ")}`, fix: capture.state === "unreachable" ? START : "" });
+    all.push({ what: `capture is ${[capture.state, capture.said].filter(Boolean).join(": ")}`, fix: capture.state === "unreachable" ? START : "" });
   }
   const said = view.followers.filter((each) => each.said && each.state !== "running" && each.state !== "copying");
-  for (const each of said.slice(0, MOST_SAID)) found.push({ what: `follower ${each.name} is ${each.state}: ${each.said}`, fix: "" });
-  for (const hint of view.hints) found.push({ what: hint, fix: "" });
-  if (view.unreadable) found.push({ what: `${count(view.unreadable, "record")} of the watched topics could not be read`, fix: "" });
-  return found;
+  for (const each of said.slice(0, MOST_SAID)) all.push({ what: `follower ${each.name} is ${each.state}: ${each.said}`, fix: "" });
+  for (const hint of view.hints) all.push({ what: hint, fix: "" });
+  if (view.unreadable) all.push({ what: `${count(view.unreadable, "record")} of the watched topics could not be read`, fix: "" });
+  return [...new Map(all.map((each) => [each.what + each.fix, each])).values()]; // said once, whoever says it
 }
 
 function showProblems(view) {
@@ -23,7 +23,7 @@ function showProblems(view) {
   each(
     byId("problem-list"),
     found,
-    (each) => each.what,
+    (each) => each.what + each.fix,
     () => make("li", {}, make("strong", {}), make("span", { class: "second" }), make("span", { class: "fix" })),
     (node, each) => {
       const [what, more, fix] = node.children;

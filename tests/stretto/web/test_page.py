@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from stretto.embedded.processes import wait_until
 from stretto_consumers.lag.past import Past
+from stretto_schemas.lag.view import ProblemView
 from tests.pages import ROOT
 from tests.stretto.web.made import BLOCKED, Made, busy, follower, hour, made, pipeline, told
 
@@ -109,6 +110,17 @@ def test_problems_slots_copies_and_alerts_are_listed(page: Page) -> None:
         server.show(pipeline([follower("calm")]))
         expect(page.locator("#problems")).to_be_hidden()
         expect(page.locator("#copies")).to_be_hidden()
+
+
+def test_what_two_servers_say_alike_is_listed_once_with_each_fix(page: Page, server: Made) -> None:
+    said = [
+        ProblemView("no database", fix=f"set `dsn` in section [{name}]") for name in ("source", "follower", "source")
+    ]
+    server.show(pipeline([], problems=said))
+    shows(page, server)
+    fixes = page.locator("#problem-list .fix").all_inner_texts()
+    assert fixes == ["Fix: set dsn in section [source]", "Fix: set dsn in section [follower]"]
+    expect(page.locator("#summary")).to_have_text("No followers yet. 2 things to look at.")
 
 
 def test_the_chart_has_the_past_hour_and_says_it_in_words_and_as_a_table(page: Page) -> None:
