@@ -25,7 +25,6 @@ from tests import stacks
 from tests.fix_pipeline import Pipeline
 from tests.fix_processes import STRETTO, Processes, Running
 from tests.lag.conftest import address
-from tests.lag.monitor.fix_log import PLAIN
 from tests.lag.truth import beating
 
 DEADLINE_S = 60.0
@@ -34,7 +33,7 @@ DEADLINE_S = 60.0
 @pytest.fixture
 def kafka_settings(kafka: EmbeddedKafka) -> dict[str, str]:
     """The broker, and a codec that Faust's client reads without help."""
-    return {stacks.BOOTSTRAP: kafka.bootstrap, **PLAIN}
+    return {stacks.BOOTSTRAP: kafka.bootstrap}
 
 
 expect.set_options(timeout=DEADLINE_S * 1000)
