@@ -116,6 +116,7 @@ class Observer:
             captured=captured(capture),
             log=tail.log if tail is not None else None,
             followers=[states[name] for name in sorted(states)],
+            follower_process=follower.view,
             heard_s=heard_s,
             oldest_us=oldest,
             behind_records=behind,
