@@ -87,25 +87,27 @@ def _one(follower: FollowerView) -> RenderableType:
         lines.append(Text(f"over its lag budget of {duration(follower.budget_s)}", style="yellow"))
     if follower.likely:
         lines.append(Text(f"likely: {follower.likely}"))
-    pace = _pace(follower)
-    if pace:
-        lines.append(Text(pace, style="dim"))
+    lines += [Text(line, style="dim") for line in (_pace(follower), _visible(follower)) if line]
     lines += [Text(f"copying {each.table}: {each.rows:,} of about {each.expected:,} rows") for each in follower.copying]
     return Group(*lines)
 
 
 def _pace(follower: FollowerView) -> str:
-    """Rates, time to catch up, percentiles, on one line."""
+    """Rate, time to catch up, a clock that is off, on one line."""
     parts = []
     if follower.rows_per_s is not None:
         parts.append(f"{follower.rows_per_s:,.0f} rows/s")
     if follower.catch_up_s is not None and follower.catch_up_s > 0:
         parts.append(f"caught up in {duration(follower.catch_up_s)} ({follower.catch_up_sure:.0%} sure)")
-    for window, quantiles in follower.visible.items():
-        parts.append(f"last {window} p50 {quantiles.p50 * 1e3:,.0f} ms, p99 {quantiles.p99 * 1e3:,.0f} ms")
     if follower.skew_s is not None and abs(follower.skew_s) >= 0.5:
         parts.append(f"its clock is {duration(abs(follower.skew_s))} {'ahead' if follower.skew_s > 0 else 'behind'}")
     return "; ".join(parts)
+
+
+def _visible(follower: FollowerView) -> str:
+    """Percentiles, on one line."""
+    windows = [f"{each.p50:.3f} / {each.p99:.3f} s last {window}" for window, each in follower.visible.items()]
+    return f"commit to visible, p50 / p99: {', '.join(windows)}" if windows else ""
 
 
 def _many(followers: list[FollowerView]) -> Table:
@@ -146,10 +148,8 @@ def _cells(lag: StageLag | None) -> tuple[str, str, str]:
 
 def _problem(problem: ProblemView) -> list[RenderableType]:
     """Found, expected, fix, as errors are printed."""
-    lines = [Text(f"problem: {problem.found}", style="red")]
-    lines += [
-        Padding(Text(f"{word}: {said}"), (0, 0, 0, 2))
-        for word, said in (("expected", problem.expected), ("fix", problem.fix))
-        if said
+    said = [(word, text) for word, text in (("expected", problem.expected), ("fix", problem.fix)) if text]
+    return [
+        Text(f"problem: {problem.found}", style="red"),
+        *(Padding(Text(f"{word}: {text}"), (0, 0, 0, 2)) for word, text in said),
     ]
-    return list(lines)
