@@ -20,6 +20,9 @@ from stretto_schemas.errors import SettingsError
 
 ENV_PREFIX = "STRETTO_"
 
+MAX_DELAY_S = 10 * 366 * 86_400
+"""Longest apply delay, ten years: times stay within what everybody can count."""
+
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Address = Annotated[str, Field(pattern=r"^$|^[^\s:]+:\d{1,5}$|^\[[^\s\]]+\]:\d{1,5}$")]
@@ -130,7 +133,11 @@ class FollowerSettings(_Section):
     retry_max_s: Seconds = Field(10.0, description="Longest pause before trying an unreachable server again.")
     copy_workers: int = Field(2, ge=1, le=64, description="Tables copied at the same time by `stretto follower add`.")
     apply_delay_s: float = Field(
-        0.0, ge=0, description="Transactions are shown so long after their commit, on purpose; 0: at once."
+        0.0,
+        ge=0,
+        le=MAX_DELAY_S,
+        allow_inf_nan=False,
+        description="Transactions are shown so long after their commit, on purpose; 0: at once. `stretto follower delay` wins.",
     )
     lag_budget_s: float = Field(
         0.0, ge=0, description="More total lag than this, beyond `apply_delay_s`, is an alert; 0: no budget."

@@ -19,7 +19,7 @@ LOCK_PAUSE_S = 0.1
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-_SCHEMA = """
+_POSITION = """
 create schema if not exists stretto;
 create table if not exists stretto.position (
     source text primary key,
@@ -41,13 +41,27 @@ comment on table stretto.position is
     'What this database has applied, one row a source; written by the follower process in the transaction of the rows';
 """
 
+_CONTROL = """
+create table if not exists stretto.control (
+    source text primary key,
+    paused boolean not null default false,
+    reason text not null default '',
+    since timestamptz,
+    apply_delay interval,
+    changed_at timestamptz not null default clock_timestamp()
+);
+comment on table stretto.control is
+    'What is wanted of the follower process, one row a source; written by stretto follower pause, resume and delay';
+"""
+
 
 def ensure_schema(conn: Connection) -> None:
-    """Make schema `stretto` with its tables where they are missing."""
+    """Make schema `stretto` with its tables where they are missing; an older version made fewer."""
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(%s)", (lock_key("schema"),))
-        if conn.execute("select to_regclass('stretto.position')").fetchone() == (None,):
-            conn.execute(_SCHEMA)
+        for table, statements in (("stretto.position", _POSITION), ("stretto.control", _CONTROL)):
+            if conn.execute("select to_regclass(%s)", (table,)).fetchone() == (None,):
+                conn.execute(statements)
 
 
 def lock_key(source: str) -> int:
