@@ -144,8 +144,9 @@ class Top(App[None]):
         if follower is None or self.look is None:
             self._fill("detail", None)
             return
-        at, width = self.look.at, min(60, max(10, self.size.width - 45))
-        self._fill("detail", words.detail(follower, lambda stage: self._trail.line(_key(follower), stage, at, width)))
+        at, key = self.look.at, _key(follower)
+        width, wide = words.line_width(self.size.width)
+        self._fill("detail", words.detail(follower, lambda stage: self._trail.line(key, stage, at, width), wide=wide))
 
     def _fill(self, pane: str, said: RenderableType | None) -> None:
         widget = self.query_one(f"#{pane}", Static)

@@ -21,6 +21,10 @@ COLUMNS: Final = {"follower": 16, "status": 11, "lag": 7, "most in": 7, "rows/s"
 MOST_ALERTS: Final = 3
 MOST_PROBLEMS: Final = 3
 
+FIGURES_WIDTH: Final = 45
+"""Of a stage's name and figures, with the margins."""
+MEANING_WIDTH: Final = 2 + max(map(len, MEANING.values()))
+
 LATE_S: Final = 3.0
 """Looks at servers that answer take less."""
 
@@ -72,7 +76,7 @@ def _process(process: ProcessView | None) -> Text:
     return Text(f"{process.name} {process.state}", style="red" if process.state == "unreachable" else "")
 
 
-def detail(follower: FollowerView, line: Callable[[str], str]) -> RenderableType:
+def detail(follower: FollowerView, line: Callable[[str], str], *, wide: bool) -> RenderableType:
     """The chosen follower; `line` gives a stage's sparkline."""
     verdict = Text.assemble(
         (f"{follower.name} {follower.status}", f"bold {COLOUR.get(follower.status, '')}"),
@@ -84,7 +88,7 @@ def detail(follower: FollowerView, line: Callable[[str], str]) -> RenderableType
         lines.append(Text(f"over its lag budget of {duration(follower.budget_s)}", style="yellow"))
     if follower.likely:
         lines.append(Text(f"likely: {follower.likely}"))
-    lines += [Text(pace(follower), style="dim"), stages(follower.lag, line)]
+    lines += [Text(pace(follower), style="dim"), stages(follower.lag, line, wide=wide)]
     return Group(*lines)
 
 
@@ -106,14 +110,22 @@ def pace(follower: FollowerView) -> str:
     return "; ".join(parts)
 
 
-def stages(lags: dict[str, StageLag | None], line: Callable[[str], str]) -> Text:
+def line_width(columns: int) -> tuple[int, bool]:
+    """Of a stage's sparkline on a screen so wide, and whether there is room behind it for what the stage means."""
+    left = columns - FIGURES_WIDTH
+    wide = left >= MEANING_WIDTH + 20
+    return min(60, max(10, left - MEANING_WIDTH if wide else left)), wide
+
+
+def stages(lags: dict[str, StageLag | None], line: Callable[[str], str], *, wide: bool) -> Text:
     """A line each: seconds, bytes, records, the last minutes, and what lies there where there is room."""
     lines = []
     for stage in STAGES:
         if stage in lags:
             seconds, amount, records = _cells(lags[stage])
             figures = f"{stage:<8}{seconds:>7}{amount:>10}{records:>16}  {line(stage)}"
-            lines.append(Text.assemble((figures, "bold" if stage == "total" else ""), f"  {MEANING[stage]}"))
+            said = f"  {MEANING[stage]}" if wide else ""
+            lines.append(Text.assemble((figures, "bold" if stage == "total" else ""), said))
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
 

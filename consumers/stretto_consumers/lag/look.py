@@ -98,7 +98,8 @@ class Observer:
             states[mine], heard_s[mine] = own, 0.0
         elif row is not None:
             states[mine] = _by_its_row(states.get(mine), row, settings)
-            heard_s.setdefault(mine, max(0.0, ((facts.now_us if facts else row.heartbeat_us) - row.heartbeat_us) / 1e6))
+            if facts is not None and row.heartbeat_us:  # 0: it has shown none yet, so nobody knows
+                heard_s.setdefault(mine, max(0.0, (facts.now_us - row.heartbeat_us) / 1e6))
         oldest, behind = {}, {}
         for name, state in states.items():
             if tail is not None and tail.log is not None and state.epoch == tail.log.epoch:
