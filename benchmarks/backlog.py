@@ -165,7 +165,7 @@ def drain_capture(made: Pair, load: Load) -> Measured:
     consumer = confluent_kafka.Consumer({**consumer_options(made.settings.kafka, "bench"), "fetch.wait.max.ms": 5})
     consumer.assign([TopicPartition(topic, 0, 0)])
     reached, begun, ended, cpu = 0, 0.0, 0.0, 0.0
-    with running(made, "capture") as process:
+    with running(made, "run", "capture") as process:
         while reached <= before_last:
             message = consumer.poll(1.0)
             if message is None:
@@ -187,7 +187,7 @@ def drain_capture(made: Pair, load: Load) -> Measured:
 
 def drain_follower(made: Pair, load: Load) -> Measured:
     """The follower process, the log being full: from its election (a new term) to the position that has everything."""
-    with running(made, "follower") as process, psycopg.connect(made.follower_dsn, autocommit=True) as conn:
+    with running(made, "run", "follower") as process, psycopg.connect(made.follower_dsn, autocommit=True) as conn:
 
         def elected() -> bool:
             process.check()

@@ -36,7 +36,7 @@ def measure(repeat: int, scale: float) -> Iterator[tuple[str, dict[str, Any]]]:
                 made.leader(EVENTS + PROBES)
                 init(made.settings, lambda _: None)
                 add_follower(made.settings, progress=Quiet(), pg_bin=box.leader.bin_dir)
-                with running(made, "capture") as capture, running(made, "follower") as follower:
+                with running(made, "run", "capture") as capture, running(made, "run", "follower") as follower:
                     _stage(made, RATES[0], WARM_SECONDS * scale, 0)
                     for number, rate in enumerate(RATES, 1):
                         yield f"{rate}/s", _figures(made, rate, SECONDS * scale, number, (capture, follower))

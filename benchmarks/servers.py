@@ -101,12 +101,12 @@ def run(dsn: str, query: str, *params: Any) -> list[tuple[Any, ...]]:
 
 
 class Process:
-    """`stretto run ...` as a child, whose CPU time and peak memory are read from /proc."""
+    """A command of `stretto` as a child, whose CPU time and peak memory are read from /proc."""
 
-    def __init__(self, made: Pair, what: str, log: Path) -> None:
+    def __init__(self, made: Pair, command: tuple[str, ...], log: Path) -> None:
         self._log = log.open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from stretto.cli import main; main()", "run", what],
+            [sys.executable, "-c", "from stretto.cli import main; main()", *command],
             env={**os.environ, **made.environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -132,10 +132,10 @@ class Process:
 
 
 @contextmanager
-def running(made: Pair, what: str) -> Iterator[Process]:
+def running(made: Pair, *command: str) -> Iterator[Process]:
     """A process for the time of a block."""
     with places.scratch_dir("stretto-bench-log-") as folder:
-        process = Process(made, what, folder / "log")
+        process = Process(made, command, folder / "log")
         try:
             yield process
         finally:

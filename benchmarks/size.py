@@ -77,7 +77,7 @@ def measure(repeat: int, scale: float) -> Iterator[tuple[str, dict[str, Any]]]:
                 made.leader(TABLES)
                 init(made.settings, lambda _: None)
                 add_follower(made.settings, progress=Quiet(), pg_bin=box.leader.bin_dir)
-                with running(made, "capture"), running(made, "follower"):
+                with running(made, "run", "capture"), running(made, "run", "follower"):
                     yield "nothing written, an hour", _rest(box, made, IDLE_S * scale)
                     for case in CASES:
                         before = _bytes(box, made)

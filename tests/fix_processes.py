@@ -76,7 +76,7 @@ class Running:
 
 
 class Processes:
-    """Starts `stretto run capture` and `stretto run follower` on a test's pipeline."""
+    """Starts `stretto run capture`, `follower` and `lag` on a test's pipeline."""
 
     def __init__(self, pipeline: Pipeline, folder: Path) -> None:
         self.pipeline = pipeline
@@ -90,6 +90,10 @@ class Processes:
     def follower(self, failpoint: str = "", **settings: str) -> Running:
         """Start a follower process."""
         return self._start("follower", failpoint, settings)
+
+    def lag(self, **settings: str) -> Running:
+        """Start a lag monitor."""
+        return self._start("lag", "", settings)
 
     def both(self, **settings: str) -> tuple[Running, Running]:
         """Start one of each."""
@@ -134,6 +138,7 @@ def environment(settings: Settings) -> dict[str, str]:
         **_kafka(settings.kafka),
         "STRETTO_HTTP__CAPTURE_PORT": "0",
         "STRETTO_HTTP__FOLLOWER_PORT": "0",
+        "STRETTO_HTTP__LAG_PORT": "0",
     }
 
 

@@ -80,6 +80,16 @@ def followers_topic(prefix: str) -> str:
     return f"{prefix}.followers"
 
 
+def alerts_topic(prefix: str) -> str:
+    """The topic in which the lag monitor says what changed."""
+    return f"{prefix}.alerts"
+
+
+def monitor_group(prefix: str, monitor: str) -> str:
+    """The lag monitor's consumer group; its own topics begin with it, then `-`."""
+    return f"{prefix}-{monitor}"
+
+
 def consumer_group(prefix: str, source: str, follower: str) -> str:
     """The group under which a follower tells Kafka how far it is, for other people's lag tools."""
     return f"{prefix}.{source}.{follower}"

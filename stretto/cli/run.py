@@ -1,4 +1,4 @@
-"""`stretto run capture` and `stretto run follower`."""
+"""`stretto run capture`, `stretto run follower` and `stretto run lag`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Run a process in the foreground, until SIGTERM or SIGINT.")
     group.command("capture")(capture_command)
     group.command("follower")(follower_command)
+    group.command("lag")(lag_command)
     app.add_typer(group, name="run")
 
 
@@ -41,3 +42,19 @@ def follower_command(ctx: typer.Context, config: Config = None, port_file: PortF
     settings = load_settings(ctx, config)
     start_logging(settings.log.level)
     run_service(Follower(settings), settings, port_file=port_file)
+
+
+def lag_command(ctx: typer.Context, config: Config = None, port_file: PortFile = None) -> None:
+    """Watch the lag of all followers, keep windows of it, and tell when something changes."""
+    from stretto.process.foreground import run_service, start_logging
+    from stretto_schemas.errors import SettingsError
+
+    try:
+        from stretto_consumers.lag.monitor.monitor import Monitor
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"the lag monitor needs a package that is not installed: {error.name}", fix="pip install 'stretto[lag]'"
+        ) from None
+    settings = load_settings(ctx, config)
+    start_logging(settings.log.level)
+    run_service(Monitor(settings), settings, port_file=port_file)

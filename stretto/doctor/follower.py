@@ -134,6 +134,13 @@ class FollowerChecks:
         if not usable:
             said = f"{self._server.role} may not update stretto.position"
             yield fail(FOLLOWER, "position", said, f"grant select, update on stretto.position to {self._server.role}")
+        [(readable,)] = self._ask(
+            "select coalesce((select has_table_privilege(oid, 'select') from pg_class"
+            " where oid = to_regclass('stretto.control')), true)"
+        )
+        if not readable:
+            said = f"{self._server.role} may not read stretto.control"
+            yield fail(FOLLOWER, "control", said, f"grant select on stretto.control to {self._server.role}")
 
     def _tables(self) -> Iterator[Check]:
         if self._source is None or self._position is None:

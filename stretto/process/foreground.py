@@ -123,6 +123,8 @@ def _calm_collector() -> None:
 def _port(service: Service, settings: Settings) -> tuple[int, str]:
     if service.name == "follower":
         return settings.http.follower_port, "follower_port"
+    if service.name == "lag":
+        return settings.http.lag_port, "lag_port"
     return settings.http.capture_port, "capture_port"
 
 

@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from stretto.process.page import render
-from stretto.process.service import Service
+from stretto.process.service import Service, Viewed
 from stretto_schemas.duration import parse_duration
 from stretto_schemas.errors import SettingsError, UsageError
 
@@ -72,6 +72,8 @@ class HealthServer:
             "/status": self._status,
             "/metrics": _metrics,
         }
+        if isinstance(service, Viewed):
+            pages |= {path: _viewed(view) for path, view in service.pages.items()}
 
         class Handler(BaseHTTPRequestHandler):
             """One request."""
@@ -126,7 +128,9 @@ class HealthServer:
         self._server.server_close()
 
     def _index(self, _: Request) -> Answer:
-        page = render(self._service.name, self._service.status(), self._service.ready())
+        service = self._service
+        shown = service.summary() if isinstance(service, Viewed) else service.status()
+        page = render(service.name, shown, service.ready())
         return HTTPStatus.OK, "text/html; charset=utf-8", page.encode()
 
     def _live(self, _: Request) -> Answer:
@@ -155,6 +159,10 @@ def _metrics(request: Request) -> Answer:
     """Prometheus text, or OpenMetrics where the scraper asks for it."""
     encode, content_type = choose_encoder(request.accept)
     return HTTPStatus.OK, content_type, encode(REGISTRY)
+
+
+def _viewed(view: Callable[[str], bytes]) -> Callable[[Request], Answer]:
+    return lambda request: (HTTPStatus.OK, "application/json", view(request.query))
 
 
 def _missing(_: Request) -> Answer:

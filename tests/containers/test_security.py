@@ -105,6 +105,7 @@ USED = {
     "group": need("follower", "stretto.leader.follower", READ),
     "doctor": DOCTOR,
     "doctor's look at the broker": need("admin", "kafka-cluster", AclOperation.DESCRIBE_CONFIGS),
+    "take off": need("admin", FOLLOWERS, WRITE),
     "destroy": need("admin", LOG, AclOperation.DELETE),
 }
 """What needs each right, in the order in which it is used. One that is nowhere here is one too many in the docs."""
@@ -165,7 +166,10 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
         for right in needed(secured, "add"):
             with without(secured, right):
                 refused(admin("follower", "add"), right)
-        admin.good("follower", "add")
+        for right in needed(secured, "take off"):
+            with without(secured, right):
+                said = admin.good("follower", "add")
+                assert names(said, right), (right, said)
         for right in needed(secured, "follower"):
             with without(secured, right):
                 refused(follower("run", "follower"), right)
@@ -208,6 +212,10 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
     with capture.running("run", "capture", **AGED) as capturing:
         assert wait_until(lambda: "begins at offset" in capturing.log, EQUAL_S), capturing.log
         assert capturing.stop() == 0
+    for right in needed(secured, "take off"):
+        with without(secured, right):
+            refused(admin("follower", "remove"), right)
+    assert "forgot: follower/leader" in admin.good("follower", "remove")
     for right in needed(secured, "destroy"):
         with without(secured, right):
             refused(admin("destroy", "--yes", "--follower", **superuser), right)

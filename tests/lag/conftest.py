@@ -48,12 +48,12 @@ def beaten(pipeline: Pipeline) -> Pipeline:
 
 
 @pytest.fixture
-def observe(beaten: Pipeline) -> Iterator[Observe]:
+def observe(pipeline: Pipeline) -> Iterator[Observe]:
     """Makes observers of the pipeline's processes, once all is quiet."""
     with ExitStack() as stack:
 
         def make(capture: Running | None = None, follower: Running | None = None) -> Observer:
-            observer = stack.enter_context(Observer(where(beaten.settings, capture, follower)))
+            observer = stack.enter_context(Observer(where(pipeline.settings, capture, follower)))
             assert wait_until(lambda: observer.look().log is not None, 30.0)
             return observer
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,24 +12,15 @@ from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from stretto_consumers.lag.look import Observer
 from stretto_schemas.lag.stages import holding
+from tests.fix_cli import paused
 from tests.fix_pipeline import Pipeline
-from tests.fix_processes import Processes, Running
+from tests.fix_processes import Processes
 from tests.fix_proxy import proxy_to
 from tests.lag.conftest import Observe
 from tests.lag.truth import Beats, beating, close_to, looked, reaches, seconds, stages
 
 INJECTED_S = 4.0
 CLOCK_OFF = str(Path(__file__).with_name("clock_off.py"))
-
-
-@contextmanager
-def stopped(process: Running) -> Iterator[None]:
-    """SIGSTOP while the block runs."""
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
 
 
 def is_reported(observer: Observer, beats: Beats, stage: str) -> None:
@@ -64,7 +51,7 @@ def test_a_capture_that_stands_still_is_lag_in_wal(beaten: Pipeline, processes: 
     observer = observe(capture, follower)
     with beating(beaten.leader, beaten.follower) as beats:
         is_over(observer, beats)
-        with stopped(capture):
+        with paused(capture.pid):
             is_reported(observer, beats, "wal")
         is_over(observer, beats)
 
@@ -100,7 +87,7 @@ def test_a_follower_that_stands_still_is_lag_in_log(beaten: Pipeline, processes:
     observer = observe(capture, follower)
     with beating(beaten.leader, beaten.follower) as beats:
         is_over(observer, beats)
-        with stopped(follower):
+        with paused(follower.pid):
             is_reported(observer, beats, "log")
         is_over(observer, beats)
 

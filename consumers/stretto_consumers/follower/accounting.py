@@ -10,6 +10,9 @@ The rules, numbered as in the code:
 6. A transaction with `end_lsn <= position.end_lsn` is dropped: the follower has it already.
 7. A batch is whole transactions, up to `batch_rows` records and about `batch_bytes` of them; one larger transaction is
    a batch of its own.
+8. A transaction that was committed after `until_us` waits, with all behind it; a frontier is cut before it.
+9. A frontier that says nothing but that time went by, behind another such one, takes its place: of a follower that waits
+   on purpose they would fill the memory.
 """
 
 from __future__ import annotations
@@ -68,6 +71,8 @@ class Accounting:
         self.queues.clear()
         self._position = position
         self._frontiers: deque[tuple[Frontier, int]] = deque()
+        self._joined: dict[int, int] = {}
+        """By sequence of a frontier that took the place of others: the first one's."""
         self._prepared: Frontier | None = None
         self._starts: dict[Partition, int] = {}
         self._done = 0
@@ -82,6 +87,8 @@ class Accounting:
         """The newest frontier read so far."""
         self.heartbeat_us = position.heartbeat_us
         """The newest heartbeat of the frontiers read so far."""
+        self.held_us = 0
+        """Commit time of the transaction for which `next_batch` gave none (rule 8); 0: it was not that."""
         self.waiting_records = 0
         """Records that the frontiers read so far count and no batch has taken."""
         for place, offset in self.next_offset.items():
@@ -102,6 +109,11 @@ class Accounting:
         for topic, number in frontier.partitions:
             if topic not in self._ignored and (topic, number) not in self.queues:
                 self._open((topic, number), self._starts.get((topic, number), 0))
+        if self._frontiers and _only_later(self._frontiers[-1][0], frontier):
+            before, _ = self._frontiers.pop()
+            self._joined[frontier.sequence] = self._joined.pop(before.sequence, before.sequence)
+            if frontier.heartbeat_us is None:
+                frontier.heartbeat_us = before.heartbeat_us
         self._frontiers.append((frontier, offset))
         self.newest = frontier
         self.heartbeat_us = frontier.heartbeat_us or self.heartbeat_us
@@ -144,26 +156,38 @@ class Accounting:
         lacking = {place: count - len(self.queues[place]) for place, count in need.items()}
         return {place: count for place, count in lacking.items() if count > 0}
 
-    def next_batch(self, batch_rows: int, batch_bytes: int, careful_until: int = 0) -> Batch | None:
+    def next_batch(
+        self, batch_rows: int, batch_bytes: int, careful_until: int = 0, until_us: int | None = None
+    ) -> Batch | None:
         """The next batch, or None while records of its frontier are still to come. Raises Gap or Divergence.
 
-        Up to the LSN `careful_until` a batch is one source transaction: one among them was refused.
+        Up to the LSN `careful_until` a batch is one source transaction: one among them was refused. `until_us`, by the
+        source's clock: rule 8; None: all may be shown.
         """
+        self.held_us = 0
         if not self._frontiers:
             return None
         frontier, offset = self._frontiers[0]
+        due = self._due(frontier, until_us)
+        if due < len(frontier.transactions) and not self._untaken(frontier, due):
+            self.held_us = frontier.transactions[due].commit_ts_us
+            return None
         if not self._complete(frontier):
             return None
         need = self._need(frontier)
         careful = self._position.end_lsn < careful_until
         weighing = self._budget.used + self._budget.spilled > batch_bytes  # else all that waits is within the bound
         size = self._size(need) if weighing else 0
-        if sum(need.values()) > batch_rows or size > batch_bytes or (careful and frontier.transactions):
-            return self._cut(frontier, offset, batch_rows, batch_bytes, careful=careful, weighing=size > batch_bytes)
+        held = due < len(frontier.transactions)
+        if held or sum(need.values()) > batch_rows or size > batch_bytes or (careful and frontier.transactions):
+            heavy = size > batch_bytes
+            return self._cut(frontier, offset, due, batch_rows, batch_bytes, careful=careful, weighing=heavy)
         batch = self._take_whole(frontier, offset)
         while self._frontiers:
             frontier, offset = self._frontiers[0]
             if self._position.end_lsn < careful_until and frontier.transactions:
+                break
+            if self._due(frontier, until_us) < len(frontier.transactions):
                 break
             if batch.records + sum(frontier.counts) > batch_rows or not self._complete(frontier):
                 break
@@ -193,9 +217,10 @@ class Accounting:
                 expected="the log that the follower was copied for: `stretto init` begins a new one, with a new epoch",
                 fix=COPY_AGAIN,
             )
-        if self._expected >= 0 and frontier.sequence != self._expected:
+        first = self._joined.get(frontier.sequence, frontier.sequence)
+        if self._expected >= 0 and first != self._expected:
             raise Gap(  # rule 1
-                f"the log goes from frontier {self._expected - 1} to {frontier.sequence}",
+                f"the log goes from frontier {self._expected - 1} to {first}",
                 expected=f"frontier {self._expected}",
                 fix=f"frontiers were removed from the transactions topic: {COPY_AGAIN}",
             )
@@ -247,6 +272,21 @@ class Accounting:
         """Bytes of so many records of each partition, which wait."""
         return sum(self.queues[place].size(count) for place, count in need.items())
 
+    def _due(self, frontier: Frontier, until_us: int | None) -> int:
+        """Rule 8: index of the frontier's first transaction that is still to wait; their number when none is."""
+        transactions = frontier.transactions
+        if until_us is not None:
+            have = self._position.end_lsn
+            for index in range(self._done, len(transactions)):
+                if transactions[index].commit_ts_us > until_us and transactions[index].end_lsn > have:
+                    return index
+        return len(transactions)
+
+    def _untaken(self, frontier: Frontier, end: int) -> bool:
+        """True when no batch has yet taken all transactions before this index."""
+        behind = self._position.offsets_lsn
+        return any(frontier.transactions[index].end_lsn > behind for index in range(self._done, end))
+
     def _complete(self, frontier: Frontier) -> bool:
         """Rule 5."""
         self._prepare(frontier)
@@ -263,6 +303,7 @@ class Accounting:
 
     def _end_frontier(self, frontier: Frontier, offset: int, batch: Batch, *, whole: bool) -> None:
         self._frontiers.popleft()
+        self._joined.pop(frontier.sequence, None)
         self._done = 0
         self._expected = frontier.sequence + 1
         self._counted_whole = whole
@@ -272,14 +313,22 @@ class Accounting:
             self._position.heartbeat_us = frontier.heartbeat_us
 
     def _cut(
-        self, frontier: Frontier, offset: int, batch_rows: int, batch_bytes: int, *, careful: bool, weighing: bool
+        self,
+        frontier: Frontier,
+        offset: int,
+        due: int,
+        batch_rows: int,
+        batch_bytes: int,
+        *,
+        careful: bool,
+        weighing: bool,
     ) -> Batch:
-        """Rule 7: as many transactions of a large frontier as fit."""
+        """Rules 7 and 8: as many transactions of a frontier as fit, none from index `due` on."""
         behind = self._position.offsets_lsn
         need: dict[Partition, int] = {}
         taken: list[Transaction] = []
         index, total, size = self._done, 0, 0
-        while index < len(frontier.transactions):
+        while index < due:
             transaction = frontier.transactions[index]
             count = sum(transaction.counts[1::2])
             if transaction.end_lsn > behind:
@@ -346,6 +395,16 @@ class Accounting:
             transactions=old.transactions + len(batch.transactions),
             rows=old.rows + batch.records,
         )
+
+
+def _only_later(before: Frontier, frontier: Frontier) -> bool:
+    """Rule 9: True when whoever takes up `frontier` needs nothing of the one before it."""
+    return (
+        not (before.transactions or before.barriers or any(before.counts) or before.previous_offsets)
+        and not (frontier.transactions or frontier.barriers or any(frontier.counts) or frontier.previous_offsets)
+        and not (before.resume_offsets or before.start_offsets or frontier.resume_offsets or frontier.start_offsets)
+        and (before.epoch, before.sequence + 1) == (frontier.epoch, frontier.sequence)
+    )
 
 
 def describe(transaction: Transaction) -> str:

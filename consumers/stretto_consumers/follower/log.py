@@ -19,6 +19,7 @@ from stretto_connectors.kafka.reader import (
     require_topic,
 )
 from stretto_consumers.follower.accounting import Accounting, Batch, Partition
+from stretto_consumers.follower.gate import Gate
 from stretto_consumers.follower.start_position import position_after_cut
 from stretto_consumers.follower.waiting import Budget, Waiting
 from stretto_schemas import names
@@ -51,6 +52,9 @@ HOLD_AT, RELEASE_AT = 0.4, 0.2
 
 GROUP_COMMIT_S = 5.0
 
+SHORTEST_S = 0.001
+"""A transaction that waits for its delay is late by less than this; a shorter sleep would cost more than it gains."""
+
 
 class LogReader:
     """Turns the log from a position on into batches. One thread; `close()` from any."""
@@ -60,9 +64,14 @@ class LogReader:
         settings: Settings,
         position: Position,
         careful_until: int = 0,
+        gate: Gate | None = None,
         source_clock: OneWayOffset | None = None,
     ) -> None:
-        """`source_clock` learns from each frontier how far the source's clock and the broker's are apart."""
+        """`gate` says what may be shown: the rest is read as far as the buffer allows, and waits. None: all may.
+
+        `source_clock` learns from each frontier how far the source's clock and the broker's are apart.
+        """
+        self._gate = gate if gate is not None else Gate()
         self._source_clock = source_clock
         self._settings = settings
         self._kafka = settings.kafka
@@ -107,6 +116,7 @@ class LogReader:
         self._assign()
         self._hold_frontiers()
         self._hold_rows()
+        timeout_s = self._until_due(timeout_s)
         first = self._consumer.poll(timeout_s)
         if first is None:
             self._hear_nothing(timeout_s)
@@ -143,10 +153,20 @@ class LogReader:
 
     def _whole_batch(self) -> Batch | None:
         """What has come is a batch: from now on the next one is waited for."""
-        batch = self.accounting.next_batch(*self._bounds, self._careful_until)
+        if self._gate.paused:
+            return None
+        batch = self.accounting.next_batch(*self._bounds, self._careful_until, self._gate.until_us)
+        self._gate.holding = self.accounting.held_us != 0
         if batch is not None:
             self._waiting_since = time.monotonic()
         return batch
+
+    def _until_due(self, timeout_s: float) -> float:
+        """The time-out, or less when what is held back for its delay may be shown before."""
+        until_us, held_us = self._gate.until_us, self.accounting.held_us
+        if self._gate.paused or until_us is None or not held_us:
+            return timeout_s
+        return min(timeout_s, max(SHORTEST_S, (held_us - until_us) / 1e6))
 
     def _assign(self) -> None:
         if self._new:

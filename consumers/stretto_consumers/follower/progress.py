@@ -10,8 +10,10 @@ import msgspec
 
 from stretto_connectors.prometheus import ACTIVE, RESTARTS, counter, gauge, histogram
 from stretto_consumers.follower.accounting import Accounting, Batch
+from stretto_consumers.follower.gate import Gate
 from stretto_consumers.follower.work import Held, Work
 from stretto_schemas import metrics
+from stretto_schemas.errors import StrettoError
 from stretto_schemas.follower_state import FollowerState, Quantiles
 from stretto_schemas.lag import fresh
 from stretto_schemas.lag.skew import ClockOffset, OneWayOffset
@@ -37,6 +39,9 @@ TIMED_A_BATCH = 16
 
 QUANTILES_EVERY_S = 2.0
 """Adding up the histograms takes two milliseconds."""
+
+HELD_BACK_FOR_S = 1.5
+"""The gate is looked at twice a second."""
 
 MARGIN_S = 0.5
 """On the way a heartbeat may take so long."""
@@ -80,6 +85,9 @@ class Progress:
         self._accounting: Accounting | None = None
         self.state = "starting"
         self.last_error = ""
+        self._pause_reason = ""
+        self.delay_s = 0.0
+        self._held_back_at = float("-inf")
         self.restarts = 0
         self.position: Position | None = None
         self.read_position: Position | None = None
@@ -127,6 +135,29 @@ class Progress:
         self.last_error = ""
         ACTIVE.labels("follower", self._source).set(1)
 
+    def controlled(self, gate: Gate) -> None:
+        """What an operator wants of the follower, as of the newest look."""
+        if self.state in ("running", "paused"):
+            self.state = "paused" if gate.paused else "running"
+        self._pause_reason = gate.control.reason
+        self.delay_s = gate.delay_s
+        if gate.holding:
+            self.held_back()
+
+    def held_back(self) -> None:
+        """What could be shown next waits for nothing but its delay."""
+        self._held_back_at = time.monotonic()
+
+    @property
+    def holding(self) -> bool:
+        """True while what was read waits for an operator or for its delay."""
+        return self.state == "paused" or time.monotonic() - self._held_back_at < HELD_BACK_FOR_S
+
+    @property
+    def said(self) -> str:
+        """In words, why it is not running: the pause's reason, or the last error."""
+        return self._pause_reason if self.state == "paused" else self.last_error
+
     def read(self, batch: Batch) -> None:
         """A batch is whole, and handed over to be applied."""
         transactions = batch.transactions
@@ -162,6 +193,12 @@ class Progress:
         if now - self._quantiles_at >= QUANTILES_EVERY_S:
             self._quantiles_at, self._quantiles_then = now, self.windows.quantiles()
         return self._quantiles_then
+
+    def ended(self, error: BaseException | None) -> None:
+        """The session ends: as it was asked to (None), by what waiting may heal, or by what it does not."""
+        heals = not isinstance(error, StrettoError) or error.retryable
+        self.state = "waiting" if error is not None and heals else "stopped"
+        self.last_error = error.found if isinstance(error, StrettoError) else ""
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""
@@ -206,13 +243,13 @@ class Progress:
         waiting_us, waiting = accounting.waiting if accounting is not None else (0, 0)
         handed = [each for each in tuple(self._handed) if each.oldest_us]
         oldest_us = handed[0].oldest_us if handed else waiting_us
-        held = bool(handed) and self.held.mostly
+        held = self.holding or (bool(handed) and self.held.mostly)
         end_us = min(now_us, self._fresh_us()) if self.overdue and not held else now_us
         read_us = end_us if held else min(end_us, waiting_us or end_us)
         return Places(
             now_us=now_us,
             read_us=read_us,
-            visible_us=min(read_us, handed[0].oldest_us) if handed else read_us,
+            visible_us=min(read_us, oldest_us or read_us),
             oldest_us=oldest_us,
             upstream=self.overdue and not waiting_us and self.log_is_empty,
             held=held,
@@ -262,7 +299,7 @@ class Progress:
             heartbeat_us=position.heartbeat_us,
             published_us=time.time_ns() // 1000,
             state=self.state,
-            said=self.last_error,
+            said=self.said,
             lag=self.lag(),
             read_lsn=read.end_lsn,
             seen_lsn=newest.end_lsn if newest is not None else 0,
@@ -271,7 +308,7 @@ class Progress:
             held=places.held,
             skew_us=self.skew_us,
             visible=self._quantiles(),
-            delay_s=self._settings.follower.apply_delay_s,
+            delay_s=self.delay_s,
             budget_s=self._settings.follower.lag_budget_s,
             waiting_transactions=places.transactions,
             staged_rows=read.rows - position.rows,
@@ -297,6 +334,8 @@ class Progress:
             "follower": self._follower,
             "state": self.state,
             "last_error": self.last_error,
+            "said": self.said,
+            "delay_s": self.delay_s,
             "applied_lsn": format_lsn(position.end_lsn) if position else None,
             "commit_ts_us": position.commit_ts_us if position else None,
             "term": position.term if position else None,
@@ -312,9 +351,14 @@ class Progress:
         """Progress, not mere liveness: frontiers come every few seconds and are applied."""
         if self.state == "standby":
             return True, "stand-by: another process applies"
+        if self.state == "paused":
+            return False, f"paused: {self._pause_reason or 'no reason was given'}"
         if self.state != "running":
             return False, f"{self.state}: {self.last_error or 'no session yet'}"
-        age = time.monotonic() - self._applied_at
+        now = time.monotonic()
+        age, held_s = now - self._applied_at, now - self._held_back_at
+        if age > self._stale_s >= held_s:
+            return True, f"last batch {age:.1f} s ago; the next one waits for its delay of {self.delay_s:g} s"
         if age > self._stale_s:
             return False, f"nothing applied for {age:.0f} s although heartbeats come every few seconds"
         return True, f"last batch {age:.1f} s ago"
@@ -324,7 +368,7 @@ class Progress:
         if self.state == "standby":
             return False, "stand-by: only the process that applies knows the lag"
         if self.state != "running":
-            return False, f"{self.state}: {self.last_error or 'no session yet'}"
+            return False, f"{self.state}: {self.said or 'no session yet'}"
         if self._accounting is None or self._accounting.newest is None:
             return False, "nothing was read from the log yet"
         silent_s = time.monotonic() - self._applied_at

@@ -31,8 +31,10 @@ from stretto_connectors.postgres.bookkeeping import (
     visible_since_us,
 )
 from stretto_connectors.postgres.connection import Connection, connect
+from stretto_connectors.postgres.control import read_control
 from stretto_consumers.follower.accounting import Accounting, Batch
 from stretto_consumers.follower.ahead import Prepared, ReadAhead
+from stretto_consumers.follower.gate import Gate
 from stretto_consumers.follower.log import LogReader
 from stretto_consumers.follower.lookout import Lookout
 from stretto_consumers.follower.prepare import Preparer
@@ -71,6 +73,8 @@ class Session:
         self._closers: list[Callable[[], Any]] = []
         self._publisher: Publisher | None = None
         self._log: Accounting | None = None
+        self._held: Prepared | None = None
+        """A batch that was taken up when the delay was shorter than it is now."""
 
     def __enter__(self) -> Session:
         return self
@@ -78,6 +82,8 @@ class Session:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.reached = self._log.position.end_lsn if self._log is not None else 0
         if self._publisher is not None:
+            self._progress.ended(error)
+            self._publisher.moved()
             self._publisher.close(last=not isinstance(error, Fenced))
         for close in reversed(self._closers):
             close()
@@ -107,12 +113,17 @@ class Session:
         self._applier = Applier(conn)
         self._preparer = Preparer(self._tables.of_topic)
         catalog = self._connect("catalog")
-        reader = LogReader(settings, position, self._careful_until, self._progress.source_clock)
+        progress = self._progress  # where metrics hold the reader, the gate outlives the session: it must not hold it
+        self._gate = Gate(
+            lambda: read_control(conn, source), settings.follower.apply_delay_s, lambda: progress.source_us
+        )
+        reader = LogReader(settings, position, self._careful_until, self._gate, progress.source_clock)
         self._closers.append(reader.close)
         self._ahead = ReadAhead(settings, reader, catalog, self._progress)
         self._closers.append(self._ahead.close)
         self._log = reader.accounting
         self._progress.opened(position, reader.accounting)
+        self._look()
         self._progress.visible_us = visible_since_us(conn, source)
         lookout = Lookout(settings, self._progress, reader.accounting, conn.info.backend_pid)
         self._closers.append(lookout.close)
@@ -134,9 +145,33 @@ class Session:
         """Steps 2 to 4, until `stop`. Raises what ends the session."""
         self._ahead.start()
         while not stop.is_set():
-            prepared = self._ahead.get(POLL_S)
+            self._look()
+            prepared = self._next(stop)
             if prepared is not None:
                 self._apply(prepared)
+
+    def _look(self) -> None:
+        """Take in what is wanted of this follower, and tell."""
+        changed = self._gate.look()
+        if changed:
+            control, delay_s = self._gate.control, self._gate.delay_s
+            log.info("%s; apply delay %g s", f"paused: {control.reason}" if control.paused else "not paused", delay_s)
+        self._progress.controlled(self._gate)
+        if changed and self._publisher is not None:
+            self._publisher.moved()
+
+    def _next(self, stop: threading.Event) -> Prepared | None:
+        """The next batch that may be shown, waited for a moment; None: none yet."""
+        if self._gate.paused:
+            stop.wait(POLL_S)
+            return None
+        prepared, self._held = self._held or self._ahead.get(POLL_S), None
+        wait_s = self._gate.wait_s(prepared.batch.transactions) if prepared is not None else 0.0
+        if wait_s:
+            self._held, prepared = prepared, None
+            self._progress.held_back()
+            stop.wait(min(POLL_S, wait_s))
+        return prepared
 
     def _apply(self, prepared: Prepared) -> None:
         """Step 3. The parts of a large transaction are applied one after another before the one COMMIT."""

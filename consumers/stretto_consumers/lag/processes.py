@@ -52,7 +52,8 @@ def ask(settings: Settings, name: str) -> Answer:
         return Answer(ProcessView(name, "unreachable", f"{why} on {where}", where))
     if said.get("process") != name or said.get("source") != settings.source.name:
         return Answer(ProcessView(name, "unreachable", f"another process listens on {where}", where))
-    return Answer(ProcessView(name, str(said.get("state", "unknown")), str(said.get("last_error") or ""), where), said)
+    words = str(said.get("said") or said.get("last_error") or "")
+    return Answer(ProcessView(name, str(said.get("state", "unknown")), words, where), said)
 
 
 def captured(answer: Answer) -> CaptureFacts | None:

@@ -2,8 +2,8 @@
 
 1. Measure: stages from what the look found, by the source's clock; while the source does not answer its clock goes on from
    its last answer, for the observer's own may be off.
-2. A follower that the look no longer lists was removed and is forgotten, unless the look could not read the list: then the
-   last records stand and grow old.
+2. A follower that the look no longer lists was removed and is forgotten, unless the log, which lists them, did not answer:
+   then the last records stand and grow old.
 3. Trend, verdict and likely cause are the rules' (stretto_schemas.lag).
 No I/O. Bounded: of each follower at most `samples.MOST` looks.
 """
@@ -87,7 +87,7 @@ class Watcher:
             source.wal.append((seen.at, seen.facts.wal_lsn))
         while source.wal and source.wal[0][0] < seen.at - WINDOW_S:
             source.wal.popleft()
-        if seen.followers or seen.log is not None or not seen.problems:  # rule 2
+        if seen.log is not None or not seen.problems:  # rule 2
             listed = {state.follower for state in seen.followers}
             source.followers = {name: each for name, each in source.followers.items() if name in listed}
         for state in seen.followers:

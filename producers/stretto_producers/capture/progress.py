@@ -28,6 +28,9 @@ _commit = histogram(
 )
 _retained = gauge(metrics.SLOT_RETAINED)
 
+SILENT_AFTER_S = 2.0
+"""A source that does not answer a question for so long may have written what capture has not."""
+
 NOTED_EVERY_US = 5_000
 """How exact the age of what is received and not yet in Kafka is; a busy source commits many times in between."""
 
@@ -150,8 +153,11 @@ class Progress:
         now_us = pulse.source_us if pulse is not None else 0
         if pulse is None or not now_us:
             return None
+        now = time.monotonic()
         since = pulse.wal_clock.first_beyond(self.received_lsn)
-        waited_us = 0 if since is None else int((time.monotonic() - since) * 1e6)
+        if since is None and now - pulse.looked_at > SILENT_AFTER_S:
+            since = pulse.looked_at  # what has been written since then nobody knows
+        waited_us = 0 if since is None else int((now - since) * 1e6)
         received_us = self._open_us or now_us - waited_us
         first = self._commits.first_beyond(self.committed_lsn)
         inside = self._inside()

@@ -48,6 +48,8 @@ class Pulse:
         """WAL that may still be written before the slot's is in danger; None without a limit."""
         self.wal_clock = LsnClock()
         """When the WAL was seen where, in monotonic seconds. Written by this thread, read by any."""
+        self.looked_at = time.monotonic()
+        """When that was, in monotonic seconds."""
         self.clock = ClockOffset()
         """The source's clock minus ours."""
         self.published = published
@@ -117,6 +119,7 @@ class Pulse:
         self.wal_lsn, self.retained_bytes = int(row[0]), int(row[1] or 0)
         self.safe_wal_bytes = row[2]
         self.wal_clock.note(self.wal_lsn, sent)
+        self.looked_at = sent
 
     def _look_at_publication(self, conn: psycopg.Connection) -> None:
         try:

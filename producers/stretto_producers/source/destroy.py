@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from stretto_connectors.kafka.client import admin, client_options
+from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import delete_topics
+from stretto_connectors.kafka.followers import forget_followers
 from stretto_connectors.kafka.topics import partition_counts
 from stretto_connectors.postgres import publication as publications
 from stretto_connectors.postgres import slot as slots
@@ -19,10 +19,8 @@ from stretto_connectors.postgres.connection import connect, where
 from stretto_connectors.postgres.server import refusals
 from stretto_producers.source.state import follower_keys, source_topics
 from stretto_schemas import names
-from stretto_schemas.errors import CheckFailed, Unreachable
+from stretto_schemas.errors import CheckFailed
 from stretto_schemas.settings import Settings
-
-FLUSH_S = 15.0
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -105,18 +103,6 @@ def _delete(settings: Settings, client: AdminClient, found: Remains, say: Callab
         for topic in delete_topics(client, settings.kafka, [topic for topic in topics if topic in found.topics]):
             say(f"deleted: topic {topic}")
     if found.follower_keys:
-        forget_followers(settings, found.follower_keys)
+        followers = names.followers_topic(settings.prefix)
+        forget_followers(settings.kafka, followers, list(found.follower_keys), "stretto-destroy")
         say(f"forgot: {len(found.follower_keys)} follower(s) of source {settings.source.name}")
-
-
-def forget_followers(settings: Settings, keys: tuple[bytes, ...]) -> None:
-    """Write tombstones for the states of followers of a source that is no more. Raises Unreachable."""
-    producer = Producer(
-        {**client_options(settings.kafka, "stretto-destroy"), "acks": "all", "enable.idempotence": True}
-    )
-    for key in keys:
-        producer.produce(names.followers_topic(settings.prefix), None, key, 0)
-    if producer.flush(FLUSH_S):
-        raise Unreachable(
-            f"Kafka at {settings.kafka.bootstrap} took no records for {FLUSH_S:.0f} s", fix="run this again"
-        )

@@ -9,7 +9,8 @@ import psycopg
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.existing import read_cluster
-from stretto_connectors.kafka.reader import find_frontier, read_range, watermarks
+from stretto_connectors.kafka.followers import known_followers
+from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.kafka.topics import partition_counts
 from stretto_connectors.postgres.connection import where
 from stretto_connectors.postgres.publication import Publication, read_publication
@@ -121,12 +122,7 @@ def follower_keys(settings: Settings, partitions: dict[str, int]) -> list[bytes]
     topic = names.followers_topic(settings.prefix)
     if topic not in partitions:
         return []
-    suffix = f"/{settings.source.name}".encode()
-    low, high = watermarks(settings.kafka, topic)
-    newest = {message.key(): message.value() for message in read_range(settings.kafka, topic, 0, low, high)}
-    return [
-        key for key, value in newest.items() if isinstance(key, bytes) and key.endswith(suffix) and value is not None
-    ]
+    return known_followers(settings.kafka, topic, settings.source.name)
 
 
 def check_server(settings: Settings, state: SourceState) -> None:

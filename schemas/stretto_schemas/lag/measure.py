@@ -6,8 +6,9 @@ passed it; a stage's seconds are the difference between the times of its two end
 1. Source: now.
 2. Received, in Kafka: what capture says. When it says nothing: the newest heartbeat or commit in the log, unless that is
    younger than two heartbeats and the WAL has not moved beyond the log.
-3. Read: what is unread only because the applier is busy counts as read: it waits for the applier. Else the commit time of the oldest transaction that the follower knows of and has not read; when it does not know all
-   that is in the log, that of the first transaction of the log beyond what it has seen.
+3. Read: the commit time of the oldest transaction that the follower knows of and has not read; when it does not know all
+   that is in the log, that of the first transaction of the log beyond what it has seen. What is unread only because the
+   applier is busy counts as read: it waits for the applier.
 4. Visible: the same for what it does not show.
 5. No place is ahead of the one before it: a clock that is off makes no stage negative.
 """
@@ -38,10 +39,11 @@ def source_stages(seen: Observation) -> dict[str, StageLag | None]:
     received_us, kafka_us = _until(seen)
     waiting = seen.captured.waiting_records if seen.captured is not None else 0
     wal: StageLag | None = None
-    if seen.facts is not None and received_lsn is not None and received_us is not None:
-        wal = StageLag(
-            max(0, seen.facts.wal_lsn - received_lsn), 0, max(0, seen.now_us - received_us) / 1e6, counted=False
-        )
+    if received_lsn is not None and received_us is not None:
+        written = (
+            seen.facts.wal_lsn - received_lsn if seen.facts is not None else 0
+        )  # a source that is silent tells no bytes
+        wal = StageLag(max(0, written), 0, max(0, seen.now_us - received_us) / 1e6, counted=False)
     capture: StageLag | None = None
     if received_lsn is not None and kafka_lsn is not None and received_us is not None and kafka_us is not None:
         capture = StageLag(max(0, received_lsn - kafka_lsn), waiting, max(0, received_us - kafka_us) / 1e6)
@@ -51,6 +53,8 @@ def source_stages(seen: Observation) -> dict[str, StageLag | None]:
 def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageLag | None]:
     """All five stages of one follower; None where nobody can tell."""
     stages = source_stages(seen)
+    if not state.end_lsn:  # no copy yet, so no place in the log
+        return stages | dict.fromkeys(("log", "apply", "total"))
     received_us, kafka_us = _until(seen)
     end_lsn = max(seen.log.end_lsn if seen.log is not None else 0, state.seen_lsn)
     read_lsn = max(state.read_lsn, state.end_lsn)
@@ -61,7 +65,7 @@ def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageL
     # rule 3: what it read and does not show is between the two, and its own word on apply is how much of it
     reading = end_lsn > read_lsn or (own_log is not None and own_log.records > 0)
     applying = read_lsn > state.end_lsn or state.staged_rows > 0
-    if state.held and applying:
+    if state.held:
         read_us = in_log
     elif reading and applying and own_apply is not None:
         read_us = min(in_log, visible_us + int(own_apply.seconds * 1e6))

@@ -113,7 +113,7 @@ def _unheard(case: _Case) -> str:
     if not _silent(case):
         return ""
     if case.seen.log is None and case.seen.problems:
-        return f"the log does not answer us either: {case.seen.problems[0].found}; {_fix(case) or 'start the broker'}"
+        return f"the log does not answer us either: {_problem(case, 'Kafka')}"
     copy = "`stretto follower add`" if case.state.state == "copying" else "`stretto run follower`"
     return f"its process does not run, or is cut off from Kafka; start {copy}, or see what it logs"
 
@@ -140,8 +140,7 @@ def _blocked(case: _Case) -> str:
 def _source_silent(case: _Case) -> str:
     if case.seen.facts is not None or case.stage not in ("", "wal") or not _any_lag(case):
         return ""
-    found = case.seen.problems[0].found if case.seen.problems else "it gave no reason"
-    return f"the source does not answer: {found}; {_fix(case) or 'start it'}"
+    return f"the source does not answer: {_problem(case, 'PostgreSQL')}"
 
 
 def _capture_down(case: _Case) -> str:
@@ -198,7 +197,7 @@ def _slow_broker(case: _Case) -> str:
             f"capture is {capture.state}: {capture.said or 'it does not say for what'}; mend that, it goes on by itself"
         )
     if case.seen.log is None and case.seen.problems:
-        return f"the broker does not answer: {case.seen.problems[0].found}; {_fix(case) or 'start it'}"
+        return f"the broker does not answer: {_problem(case, 'Kafka')}"
     return "the broker takes records slowly; look at its disks, at replicas out of sync and at the network to it"
 
 
@@ -206,7 +205,7 @@ def _log_waits(case: _Case) -> str:
     if case.stage != "log" or case.applying:
         return ""
     if case.seen.log is None and case.seen.problems:
-        return f"the broker does not answer: {case.seen.problems[0].found}; {_fix(case) or 'start it'}"
+        return f"the broker does not answer: {_problem(case, 'Kafka')}"
     return "the broker answers here, and little of it reaches the follower; look at the network between the two"
 
 
@@ -263,5 +262,7 @@ def _any_lag(case: _Case) -> bool:
     return total is not None and total.seconds > 0
 
 
-def _fix(case: _Case) -> str:
-    return case.seen.problems[0].fix if case.seen.problems else ""
+def _problem(case: _Case, server: str) -> str:
+    """The first that names this kind of server, else the first, and what mends it."""
+    named = [problem for problem in case.seen.problems if problem.found.startswith(server)] or case.seen.problems
+    return f"{named[0].found}; {named[0].fix or 'start it'}" if named else "it gave no reason; start it"

@@ -83,7 +83,7 @@ def judge(
 def allowed_s(samples: Samples) -> float:
     """Rule 6: so much lag beyond the delay is none worth a word."""
     newest = samples.newest
-    batch_s = min(STALL_S, max(0.0, newest.made_at - samples.moved_at)) if samples.stuck_s < STALL_S else 0.0
+    batch_s = min(STALL_S, max(0.0, newest.made_at - samples.moved_at))
     return FLOOR_S + batch_s + newest.at - newest.made_at
 
 

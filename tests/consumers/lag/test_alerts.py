@@ -10,6 +10,7 @@ from stretto_consumers.lag.alerts import Alerts, AlertsState
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lag.verdict import STATUSES, TROUBLE
 from stretto_schemas.lag.view import Alert, FollowerView, PipelineView, SourceView
+from tests.schemas.lag.looks import patient
 
 AFTER_S = 3.0
 BEGIN_US = 1_764_000_000_000_000
@@ -135,6 +136,17 @@ def test_a_monitor_that_starts_again_alerts_neither_twice_nor_not_at_all() -> No
     assert [each.recovered for each in run(again, ["OK"] * 9, begin=50_009.0)] == [True]
 
 
+def test_what_was_exported_does_not_change_with_what_happens_later() -> None:
+    alerts = Alerts(AFTER_S)
+    run(alerts, ["STALLED"] * 2)
+    state = alerts.export()
+    said = msgspec.json.encode(state)
+    again = Alerts(AFTER_S, state)
+    run(alerts, ["STALLED"] * 9, begin=2.0)
+    run(again, ["OK"] * 9, begin=2.0)
+    assert msgspec.json.encode(state) == said
+
+
 # --- properties -------------------------------------------------------------------------------------------------------
 
 moments = st.lists(
@@ -174,6 +186,7 @@ def wrong(seen: PipelineView, name: str, kind: str) -> bool | None:
     return True if found.status in TROUBLE else (False if found.status == "OK" else None)
 
 
+@patient
 @given(moments)
 def test_under_each_key_trouble_and_recovery_alternate_and_both_have_lasted(
     found: list[tuple[str, bool, float]],
@@ -192,6 +205,7 @@ def test_under_each_key_trouble_and_recovery_alternate_and_both_have_lasted(
             assert end_s - first >= AFTER_S
 
 
+@patient
 @given(moments)
 def test_every_trouble_that_lasts_is_told_and_gets_one_recovery_once_all_is_calm(
     found: list[tuple[str, bool, float]],
@@ -208,11 +222,13 @@ def test_every_trouble_that_lasts_is_told_and_gets_one_recovery_once_all_is_calm
     assert all(each.recovered for each in alerts.listed())
 
 
+@patient
 @given(st.lists(st.sampled_from(TROUBLE), min_size=5, max_size=20))
 def test_trouble_of_any_kind_that_lasts_is_told_exactly_once(statuses: list[str]) -> None:
     assert len(run(Alerts(AFTER_S), statuses)) == 1
 
 
+@patient
 @given(moments, st.sets(st.integers(0, 59)))
 def test_to_export_and_import_at_any_time_changes_nothing(found: list[tuple[str, bool, float]], when: set[int]) -> None:
     """Through JSON; the clock goes on, so the time of the change of hands is lost and is none here."""

@@ -115,9 +115,10 @@ def test_one_that_was_removed_is_forgotten_and_begins_anew() -> None:
 
 def test_while_the_log_does_not_answer_followers_grow_old_and_are_not_forgotten() -> None:
     watcher = Watcher()
-    watcher.observe(seen(state(), at=1000.0))
-    silent = replace(seen(at=1012.0), log=None, problems=[KAFKA_IS_SILENT])
-    follower = only(watcher.observe(silent))
+    watcher.observe(seen(state(), state(follower="own"), at=1000.0))
+    own = seen(state(follower="own"), at=1012.0, log=None, problems=[KAFKA_IS_SILENT])
+    answers, follower = watcher.observe(own).followers
+    assert (answers.name, answers.status) == ("own", "OK")
     assert (follower.state, follower.status, follower.heard_s) == ("unknown", "STOPPED", 12.0)
     assert follower.likely.startswith("the log does not answer us either: Kafka at k1:9092")
 
@@ -189,16 +190,16 @@ def test_points_are_those_of_the_last_look() -> None:
     assert points[1].rows_per_s == pytest.approx(100.0)
 
 
-def test_two_hundred_followers_cost_less_than_a_tenth_of_a_core_at_a_look_a_second() -> None:
+def test_two_hundred_followers_cost_less_than_a_quarter_of_a_core_at_a_look_a_second() -> None:
     watcher, spent = Watcher(), 0.0
     names = [f"f{number}" for number in range(200)]
-    for t in range(60):
+    for t in range(40):
         followers = [late(1000 + t, 90.0 - t, follower=name, end_lsn=4000 + t) for name in names]
         look = seen(*followers, at=1000.0 + t)
         begun = time.process_time()
         view = watcher.observe(look)
         spent += time.process_time() - begun
     assert {follower.status for follower in view.followers} == {"CATCHING_UP"}
-    assert spent / 60 < 0.1
+    assert spent / 40 < 0.25, "a twentieth was measured on an idle machine"
     kept = [each.samples for source in watcher._sources.values() for each in source.followers.values()]
     assert all(len(samples.taken) <= MOST for samples in kept)

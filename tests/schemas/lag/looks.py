@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
 from stretto_schemas.follower_state import FollowerState
 from stretto_schemas.lag.facts import CaptureFacts, LogFacts, Observation, SourceFacts
 from stretto_schemas.lag.samples import Sample, Samples
@@ -15,6 +17,9 @@ from stretto_schemas.lag.view import ProcessView, SlotView
 
 NOW_US = 1_764_000_000_000_000
 EPOCH = 1_763_979_012
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Tests share two cores with servers: how long an example takes says nothing."""
 
 
 def state(**more: Any) -> FollowerState:

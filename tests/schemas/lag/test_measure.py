@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stretto_schemas.lag.facts import CaptureFacts, LogFacts, SourceFacts
 from stretto_schemas.lag.measure import follower_stages, source_stages
 from stretto_schemas.lag.stages import NOTHING, StageLag, holding
-from tests.schemas.lag.looks import EPOCH, NOW_US, seen, slot, state
+from tests.schemas.lag.looks import EPOCH, NOW_US, patient, seen, slot, state
 
 ages_us = st.integers(-5_000_000, 100_000_000)
 lsns = st.integers(0, 10_000)
@@ -86,12 +86,13 @@ def test_an_idle_source_whose_capture_is_gone_has_no_lag_while_its_wal_stands_st
     assert source_stages(look) == {"wal": StageLag(0, 0, 0.0, counted=False), "capture": NOTHING}
 
 
+@patient
 @given(
     received_us=ages_us,
     committed_us=ages_us,
     oldest_us=st.none() | ages_us,
     own_apply_s=st.none() | st.floats(0.0, 100.0),
-    places=st.tuples(lsns, lsns, lsns, lsns, lsns, lsns),
+    places=st.tuples(lsns, lsns, lsns, lsns, lsns, lsns.filter(bool)),
     staged=st.integers(0, 10),
     skew_us=st.integers(-(10**10), 10**10),
 )
@@ -131,3 +132,10 @@ def test_stages_add_up_to_the_total_and_none_is_negative_whatever_the_clocks_and
     assert abs(sum(parts.values()) - total) < 1e-5
     waits_us = [age_us for age_us in (received_us, committed_us, oldest_us) if age_us is not None]
     assert total == max(0, *waits_us) / 1e6
+
+
+def test_a_follower_in_copy_has_no_place_in_the_log() -> None:
+    copying = state(end_lsn=0, epoch=0, state="copying")
+    stages = follower_stages(seen(copying), copying)
+    assert [stages[stage] for stage in ("log", "apply", "total")] == [None, None, None]
+    assert stages["wal"] is not None

@@ -147,7 +147,7 @@ def capture(**more: Any) -> CaptureFacts:
         (
             13,
             "the broker does not answer: Kafka at k1:9092 does not answer while reading; start the broker",
-            {"log": None, "problems": [SILENT_BROKER], "stages": stages(capture=9.0)},
+            {"log": None, "problems": [SILENT_SOURCE, SILENT_BROKER], "stages": stages(capture=9.0)},
         ),
         (
             13,

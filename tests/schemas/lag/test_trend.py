@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stretto_schemas.lag.samples import LEAST, MOST, WINDOW_S, Samples
 from stretto_schemas.lag.trend import STEADY, UNKNOWN, growth_per_s, theil_sen, trend
-from tests.schemas.lag.looks import sample, taken
+from tests.schemas.lag.looks import patient, sample, taken
 
 
 def line(begin: float, slope: float, seconds: int = 31, **more: Any) -> Samples:
@@ -39,6 +39,12 @@ def test_growing_lag_is_never_caught_up_with() -> None:
 def test_steady_lag_is_never_caught_up_with() -> None:
     steady = trend(line(20.0, 0.0).taken)
     assert (steady.slope, steady.catch_up_s) == (0.0, None)
+
+
+def test_lag_that_hardly_shrinks_is_not_foretold_an_end() -> None:
+    slowly = trend(line(20.0, -0.02).taken)
+    assert slowly.slope == pytest.approx(-0.02)
+    assert slowly.catch_up_s is None
 
 
 def test_shrinking_lag_is_caught_up_with_when_what_waits_is_gone_at_this_pace() -> None:
@@ -127,6 +133,7 @@ def test_a_look_that_is_no_later_is_none() -> None:
     assert list(samples.taken) == before
 
 
+@patient
 @given(every_s=st.floats(0.01, 100.0), looks=st.integers(1, 700))
 def test_looks_are_bounded_in_time_and_number_but_never_fewer_than_ten(every_s: float, looks: int) -> None:
     samples = taken(sample(index * every_s, 1.0) for index in range(looks))
@@ -135,6 +142,7 @@ def test_looks_are_bounded_in_time_and_number_but_never_fewer_than_ten(every_s: 
         assert samples.taken[-1].at - samples.taken[1].at <= WINDOW_S
 
 
+@patient
 @given(
     slope=st.floats(-5.0, 5.0),
     begin=st.floats(0.0, 1000.0),
@@ -148,6 +156,7 @@ def test_a_fifth_of_the_looks_may_be_anything(slope: float, begin: float, outlie
     assert found.median == pytest.approx(slope, abs=1e-6)
 
 
+@patient
 @given(st.lists(st.floats(0.0, 1e5), min_size=2, max_size=60), st.floats(0.0, 1e6))
 def test_slope_and_pace_do_not_depend_on_when_it_was(lags: list[float], shift: float) -> None:
     early = trend([sample(float(t), lag, rows=t, end_lsn=t) for t, lag in enumerate(lags)])
@@ -156,6 +165,7 @@ def test_slope_and_pace_do_not_depend_on_when_it_was(lags: list[float], shift: f
     assert early.rows_per_s == pytest.approx(late.rows_per_s)
 
 
+@patient
 @given(st.lists(st.floats(0.0, 1e5), min_size=1, max_size=60))
 def test_catching_up_is_foretold_only_of_lag_that_shrinks_and_never_in_the_past(lags: list[float]) -> None:
     found = trend([sample(float(t), lag) for t, lag in enumerate(lags)])

@@ -13,7 +13,7 @@ from stretto_schemas.follower_state import TableCopy
 from stretto_schemas.lag.samples import FLOOR_S, SILENT_S, WINDOW_S, Sample, Samples
 from stretto_schemas.lag.trend import trend
 from stretto_schemas.lag.verdict import STALL_S, STATUSES, TROUBLE, allowed_s, judge
-from tests.schemas.lag.looks import EPOCH, judged, sample, stages, state, taken
+from tests.schemas.lag.looks import EPOCH, judged, patient, sample, stages, state, taken
 
 
 def at_rest(seconds: int = 31) -> list[Sample]:
@@ -63,6 +63,12 @@ def test_a_paused_one_is_stopped_and_says_so() -> None:
 def test_one_that_is_resumed_is_not_stalled_by_the_time_it_was_paused() -> None:
     looks = [sample(float(t), float(t), end_lsn=5000, state="paused") for t in range(60)]
     looks.append(sample(60.0, 60.0, end_lsn=5000))
+    assert judged(taken(looks)).status == "WARNING"
+
+
+def test_one_that_comes_back_is_not_stalled_by_the_time_it_was_away() -> None:
+    looks = [sample(float(t), float(t), made_at=0.0, end_lsn=5000) for t in range(60)]
+    looks += [sample(60.0 + t, 60.0 + t, end_lsn=5000) for t in range(5)]
     assert judged(taken(looks)).status == "WARNING"
 
 
@@ -168,6 +174,14 @@ def test_one_that_does_not_move_although_something_waits_is_stalled_and_was_ok_b
     )
 
 
+def test_one_that_is_far_behind_stalls_no_sooner() -> None:
+    samples, seen = taken(sample(float(t), 100.0 - t, end_lsn=5000 + t) for t in range(31)), []
+    for t in range(1, 8):
+        samples.add(sample(30.0 + t, 70.0 + t, end_lsn=5030))
+        seen.append(judged(samples).status)
+    assert seen == ["CATCHING_UP"] * 4 + ["STALLED"] * 3
+
+
 def test_records_that_come_every_few_seconds_prove_a_stall_too_but_silence_does_not() -> None:
     looks = [sample(float(t), float(t), made_at=3.0 * (t // 3), end_lsn=5000) for t in range(12)]
     assert judged(taken(looks), heard_s=2.0).status == "STALLED"
@@ -232,6 +246,7 @@ def walk(moves: list[tuple[float, int]], begin: float = 0.0) -> Samples:
     return taken(looks)
 
 
+@patient
 @given(steps)
 def test_every_verdict_has_a_known_status_a_rule_and_a_sentence(moves: list[tuple[float, int]]) -> None:
     verdict = judged(walk(moves))
@@ -241,6 +256,7 @@ def test_every_verdict_has_a_known_status_a_rule_and_a_sentence(moves: list[tupl
     assert "\n" not in verdict.reason
 
 
+@patient
 @given(
     st.lists(st.tuples(st.floats(0.0, 20.0), st.integers(0, 3)), min_size=2, max_size=45),
     st.floats(0.0, 50.0),
@@ -262,11 +278,13 @@ def test_never_ok_while_lag_grows_over_the_whole_window(
     assert allowed_s(samples) <= FLOOR_S + STALL_S + SILENT_S
 
 
+@patient
 @given(st.lists(st.tuples(st.floats(0.0, 500.0), st.integers(1, 3)), min_size=1, max_size=45))
 def test_never_stalled_while_the_place_moves(moves: list[tuple[float, int]]) -> None:
     assert judged(walk(moves)).status != "STALLED"
 
 
+@patient
 @given(steps)
 def test_stalled_only_where_the_place_was_the_same_for_long(moves: list[tuple[float, int]]) -> None:
     samples = walk(moves)
@@ -276,6 +294,7 @@ def test_stalled_only_where_the_place_was_the_same_for_long(moves: list[tuple[fl
         assert all(look.beyond_s > FLOOR_S for look in looks)
 
 
+@patient
 @given(steps, st.sampled_from(["running", "waiting"]))
 def test_without_lag_it_is_ok_unless_nothing_was_heard(moves: list[tuple[float, int]], doing: str) -> None:
     samples = walk([*moves, (0.0, 0)])
@@ -283,12 +302,14 @@ def test_without_lag_it_is_ok_unless_nothing_was_heard(moves: list[tuple[float, 
     assert judged(samples, state(state=doing), heard_s=SILENT_S + 1).status == "STOPPED"
 
 
+@patient
 @given(steps, st.integers(1, 10**6))
 def test_a_verdict_does_not_depend_on_when_it_was(moves: list[tuple[float, int]], shift: int) -> None:
     early, late = judged(walk(moves)), judged(walk(moves, begin=float(shift)))
     assert (early.status, early.rule) == (late.status, late.rule)
 
 
+@patient
 @given(lags, st.floats(1.0, 1e5))
 def test_a_delay_that_is_kept_changes_nothing(found: list[float], delay_s: float) -> None:
     plain = taken(sample(float(t), lag, bytes=0) for t, lag in enumerate(found))
@@ -298,12 +319,14 @@ def test_a_delay_that_is_kept_changes_nothing(found: list[float], delay_s: float
     assert judged(plain).status == judged(delayed).status
 
 
+@patient
 @given(st.lists(st.floats(0.0, FLOOR_S), min_size=1, max_size=45), st.data())
 def test_tiny_lags_are_ok_whatever_they_do(found: list[float], data: st.DataObject) -> None:
     moves = [(lag, data.draw(st.integers(0, 3))) for lag in found]
     assert judged(walk(moves)).status == "OK"
 
 
+@patient
 @given(st.lists(st.tuples(st.floats(0.0, 500.0), st.integers(0, 3)), min_size=int(WINDOW_S) + 3, max_size=60))
 def test_what_was_before_the_window_does_not_matter(moves: list[tuple[float, int]]) -> None:
     calm = [(0.0, 1)] * 45

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stretto_schemas.lag.windows import SLICE_S, WINDOWS, Windows
+from tests.schemas.lag.looks import patient
 
 LENGTH_S = {window: slice_s * slices for window, (slice_s, slices) in WINDOWS.items()}
 
@@ -45,6 +46,7 @@ records = st.lists(
 )
 
 
+@patient
 @given(records, st.floats(0.0, 1e6))
 def test_quantiles_are_those_of_exact_lists_over_the_slices_of_each_window(
     steps: list[tuple[float, float, int]], begin: float

@@ -26,6 +26,8 @@ COMMANDS = (
     ["run", "capture"],
     ["run", "follower"],
     ["follower", "add"],
+    ["follower", "pause"],
+    ["follower", "remove"],
     ["verify"],
     ["config", "show"],
     ["status"],

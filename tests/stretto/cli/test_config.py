@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stretto.settings.reference import reference
-from stretto.settings.show import as_toml, masked_dsn
+from stretto.settings.show import as_toml, masked_dsn, masked_url
 from stretto_schemas.settings import Settings, load
 from tests.fix_cli import Cli
 
@@ -53,6 +53,15 @@ def test_show_prints_toml_that_loads_again_to_the_same_settings(tmp_path: Path) 
 )
 def test_no_password_inside_a_dsn_is_shown(dsn: str) -> None:
     assert "geh" not in masked_dsn(dsn)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://u:geheim@hooks/", "https://hooks/T0/geheim", "http://hooks:8080?token=geheim"]
+)
+def test_of_a_hooks_address_the_host_is_shown(url: str) -> None:
+    assert "geheim" not in masked_url(url)
+    assert "hooks" in masked_url(url)
+    assert masked_url("http://hooks:8080/") == "http://hooks:8080/"
 
 
 def test_no_secret_is_shown_wherever_it_was_written(bare_cli: Cli, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The lag monitor: a Faust application over frontiers and followers' words, and what it shows."""

@@ -1,0 +1,172 @@
+"""The monitor's loop: look, judge, tell. It goes on whatever becomes of Faust, for that is when alerts matter.
+
+Only the active monitor tells. Whether this one is, Faust's session knows; while no session runs, what it knew last holds:
+of two monitors cut off from Kafka and from each other both may tell, rather than none.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from stretto_connectors.prometheus import counter
+from stretto_consumers.lag.alerts import Alerts, AlertsState, KeyState
+from stretto_consumers.lag.history import History
+from stretto_consumers.lag.hooks import Hooks
+from stretto_consumers.lag.look import problem_view
+from stretto_consumers.lag.monitor.alert_log import AlertLog
+from stretto_consumers.lag.monitor.places import Places
+from stretto_consumers.lag.monitor.telling import Telling
+from stretto_consumers.lag.watcher import Watcher
+from stretto_schemas import metrics
+from stretto_schemas.errors import StrettoError
+from stretto_schemas.lag.facts import Observation
+from stretto_schemas.lag.view import Alert, PipelineView, Point
+from stretto_schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TOLD = counter(metrics.MONITOR_ALERTS)
+
+TELL_POINTS_S = 5.0
+"""Looks are written together this often, also where there is no follower: whether Kafka takes them says that it is there."""
+SHOWN_ALERTS = 100
+
+
+class Observing(Protocol):
+    """What takes looks: `stretto_consumers.lag.look.Observer`."""
+
+    def look(self) -> Observation:
+        """One look; blocks up to some seconds."""
+
+    def close(self) -> None:
+        """Leave all servers."""
+
+
+class Looks:
+    """Runs in a thread of its own from `start` to `stop`. What it shows may be read from any thread."""
+
+    def __init__(self, settings: Settings, found: Places, observer: Observing, active: Callable[[], bool]) -> None:
+        self.view: PipelineView | None = None
+        self.looked_at: float | None = None
+        """When the newest look ended, monotonic seconds."""
+        self.failure: Exception | None = None
+        """What ended the loop."""
+        self.hooks = Hooks(settings.lag)
+        self.alert_log = AlertLog(settings.kafka, found.alerts)
+        self._every_s = settings.lag.look_s
+        self._after_s = settings.lag.alert_after_s
+        self._observer = observer
+        self._active = active
+        self._watcher = Watcher()
+        self._history = History()
+        self._history_lock = threading.Lock()
+        self._alerts: Alerts | None = None
+        """None while another monitor tells."""
+        self._telling = Telling(settings.kafka, found)
+        self._untold: list[Point] = []
+        self._told_points_at = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="looks", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End. A look that waits for a server is left behind."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+        self.hooks.close()
+        self._telling.close()
+
+    @property
+    def telling(self) -> bool:
+        """Whether this monitor tells."""
+        return self._alerts is not None
+
+    def history(self, since_us: int) -> list[Point]:
+        """Points of the looks since then, by this machine's clock, oldest first."""
+        with self._history_lock:
+            return self._history.since(since_us)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                began = time.monotonic()
+                self._round()
+                self._stop.wait(max(0.0, self._every_s - (time.monotonic() - began)))
+            self._observer.close()
+            self.alert_log.close()
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that runs the service
+            self.failure = error
+
+    def _round(self) -> None:
+        try:
+            seen = self._observer.look()
+        except StrettoError as error:
+            if not error.retryable:
+                raise
+            log.warning("no look: %s", error.found)
+            return
+        view = self._watcher.observe(seen)
+        points = self._watcher.points()
+        with self._history_lock:
+            self._history.add(seen.at, seen.at_us, points)
+        if self._takes_place():
+            self._tell(view, seen.at, points)
+        trouble = self._telling.trouble
+        if trouble is not None and self.telling:
+            view.problems.append(problem_view(trouble))
+        view.alerts = self.alert_log.recent(SHOWN_ALERTS)
+        view.unreadable += self.alert_log.unreadable
+        self.view = view
+        self.looked_at = time.monotonic()
+
+    def _takes_place(self) -> bool:
+        """Whether this monitor tells, now: it begins with what was told before, so nothing is told twice."""
+        try:
+            if not self._active():
+                self._alerts, self._untold = None, []
+                self.alert_log.read()
+                return False
+            if self._alerts is None:
+                self.alert_log.read(to_the_end=True)
+                self._alerts = Alerts(self._after_s, goes_on_from(self.alert_log))
+                log.info("this monitor tells alerts; wrong so far: %d", len(self.alert_log.wrong()))
+        except StrettoError as error:
+            if not error.retryable:
+                raise
+            log.warning("alerts cannot be read: %s", error.found)
+        return self._alerts is not None
+
+    def _tell(self, view: PipelineView, at: float, points: list[Point]) -> None:
+        assert self._alerts is not None, "this monitor tells"
+        for alert in self._alerts.observe(view, at):
+            log.log(logging.INFO if alert.recovered else logging.WARNING, "%s", sentence(alert))
+            TOLD.labels(alert.kind, alert.status).inc()
+            self._telling.alert(alert)
+            self.alert_log.note(alert)
+            self.hooks.put(alert)
+        self._untold += points
+        if time.monotonic() - self._told_points_at >= TELL_POINTS_S:
+            self._telling.points(self._untold)
+            self._untold, self._told_points_at = [], time.monotonic()
+        self._telling.poll()
+
+
+def goes_on_from(told: AlertLog) -> AlertsState:
+    """The state of whoever wrote the topic: trouble without a recovery is still told, and what had not lasted begins anew."""
+    keys = [
+        KeyState(alert.follower, alert.source, alert.kind, raised=alert, last=alert.status) for alert in told.wrong()
+    ]
+    return AlertsState(keys)
+
+
+def sentence(alert: Alert) -> str:
+    """For the log."""
+    what = f"follower {alert.follower} of {alert.source}: {alert.status} (was {alert.before}): {alert.reason}"
+    return f"{what}; {alert.likely}" if alert.likely else what

@@ -1,0 +1,212 @@
+"""The lag monitor as a service: `stretto run lag`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiokafka.codec
+import aiokafka.errors
+import msgspec
+
+from stretto_connectors.kafka.client import admin
+from stretto_consumers.lag.look import Observer
+from stretto_consumers.lag.monitor.looks import Looks, Observing
+from stretto_consumers.lag.monitor.measures import VerdictCollector
+from stretto_consumers.lag.monitor.places import ensure_own, lacking, places
+from stretto_consumers.lag.monitor.recent import skip_what_is_over
+from stretto_consumers.lag.monitor.session import Session
+from stretto_consumers.lag.monitor.tables import Tables
+from stretto_consumers.lag.monitor.web import Web
+from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
+from stretto_schemas.lag.view import PipelineView
+from stretto_schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+STEADY_S = 60.0
+"""A session that lasted so long was one, and the next one begins at once."""
+SEE_S = 0.2
+END_S = 2.0
+STALE_S = 10.0
+"""A monitor that has not looked for so long, and for three looks, is not ready."""
+
+
+class Monitor:
+    """Looks, judges and tells, and keeps windows of it in Kafka. Several may run on one name: one tells, others stand by."""
+
+    name = "lag"
+
+    def __init__(self, settings: Settings, observer: Callable[[Settings], Observing] = Observer) -> None:
+        """Raises SettingsError for what Faust's client cannot do with section [kafka]."""
+        check_codec(settings)
+        self._settings = settings
+        self._places = places(settings)
+        self._session: Session | None = None
+        self._told_active = False
+        """What the last session knew of whose turn it is."""
+        self._waits = "starting"
+        self._restarts = 0
+        self._tables: Tables | None = None
+        self._unreadable = 0
+        self._looks = Looks(settings, self._places, observer(settings), self._active)
+        self.status = self._status
+        self.summary = self._summary
+        self.pages = Web(self._looks, lambda: self._tables).pages
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set. Servers that do not answer and topics that are not there yet are waited for.
+
+        Raises SettingsError for rights that are lacking.
+        """
+        collector = VerdictCollector(lambda: self._looks.view)
+        self._looks.start()
+        pause_s = FIRST_PAUSE_S
+        try:
+            while not stop.is_set():
+                began = time.monotonic()
+                if self._looks.failure is not None:
+                    raise self._looks.failure
+                try:
+                    self._attend(stop)
+                except StrettoError as error:
+                    if not error.retryable:
+                        raise
+                    if self._waits != error.found:
+                        log.warning("%s; trying again", error.found)
+                    self._waits = error.found
+                if time.monotonic() - began > STEADY_S:
+                    pause_s = FIRST_PAUSE_S
+                stop.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        finally:
+            self._looks.stop(END_S)
+            collector.close()
+
+    def _status(self) -> dict[str, object]:
+        """The view as JSON, and what this process itself is about."""
+        return {**self._summary(), **self._view()}
+
+    def _summary(self) -> dict[str, object]:
+        """For the page at `/`: a line for each follower."""
+        view = self._looks.view
+        followers = {each.name: f"{each.status}: {each.reason}" for each in view.followers} if view is not None else {}
+        return {
+            "process": "lag",
+            "source": self._settings.source.name,
+            "state": self._state(),
+            "last_error": self._waits,
+            "restarts": self._restarts,
+            "follower": followers,
+            "wrong": len(self._looks.alert_log.wrong()),
+            "unreadable_here": self._unread(),
+            "hooks": self._looks.hooks.status(),
+        }
+
+    def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
+        """Looks are taken, and Faust runs or stands by; with `max_lag_s`, also that no follower has more total lag."""
+        state = self._state()
+        if state not in ("running", "standby"):
+            return False, f"{state}: {self._waits or 'reading its tables'}"
+        looked_at = self._looks.looked_at
+        age_s = time.monotonic() - looked_at if looked_at is not None else float("inf")
+        if age_s > max(STALE_S, 3 * self._settings.lag.look_s):
+            return False, "no look yet" if looked_at is None else f"the last look was {age_s:.0f} s ago"
+        lags = {each.name: each.lag.get("total") for each in self._looks.view.followers} if self._looks.view else {}
+        for follower, lag in lags.items():
+            if max_lag_s is not None and (lag is None or lag.seconds > max_lag_s):
+                has = f"has {lag.seconds:.1f} s of total lag" if lag is not None else "is nobody knows how far behind"
+                return False, f"follower {follower} {has}; {max_lag_s:g} s are allowed"
+        return True, "stand-by: another monitor tells" if state == "standby" else f"last look {age_s:.1f} s ago"
+
+    def _attend(self, stop: threading.Event) -> None:
+        """One session, from its topics to its end."""
+        client = admin(self._settings.kafka, "stretto-lag-admin")
+        missing = lacking(client, self._settings)
+        if missing:
+            raise Unreachable(
+                f"topic {' and '.join(missing)} is not there yet", fix="run `stretto init`; this is looked for again"
+            )
+        ensure_own(client, self._settings)
+        skip_what_is_over(client, self._settings.kafka, self._places)
+        self._waits = ""
+        session = self._session = Session(self._settings, self._places)
+        session.start()
+        try:
+            while not stop.is_set() and not session.ended and self._looks.failure is None:
+                self._tables = session.streams.tables if session.streams is not None else self._tables
+                stop.wait(SEE_S)
+        finally:
+            session.stop()
+            self._unreadable += session.streams.unreadable if session.streams is not None else 0
+            self._session = None
+        if session.failure is not None:
+            self._restarts += 1
+            raise explain(session.failure, self._settings)
+
+    def _active(self) -> bool:
+        state = self._session.state if self._session is not None else ""
+        if state in ("running", "standby"):
+            self._told_active = state == "running"
+        return self._told_active
+
+    def _state(self) -> str:
+        session = self._session
+        return session.state if session is not None else "waiting"
+
+    def _unread(self) -> int:
+        session = self._session
+        now = session.streams.unreadable if session is not None and session.streams is not None else 0
+        return self._unreadable + now
+
+    def _view(self) -> dict[str, Any]:
+        view = self._looks.view or PipelineView(at_us=0, prefix=self._settings.prefix, sources=[], followers=[])
+        tree = dict(msgspec.to_builtins(view))
+        tree["unreadable"] = max(tree["unreadable"], self._unread())
+        return tree
+
+
+def check_codec(settings: Settings) -> None:
+    """Raise SettingsError when capture compresses so that the monitor's client cannot read it."""
+    codec = settings.kafka.compression
+    if codec in ("none", "gzip") or getattr(aiokafka.codec, f"has_{codec}")():
+        return
+    raise codec_lacking(codec)
+
+
+def codec_lacking(codec: str) -> SettingsError:
+    """The monitor's Kafka client cannot read compressed records without a package that it does not bring along."""
+    return SettingsError(
+        f"the lag monitor cannot read records compressed with {codec}: the package cramjam is not installed",
+        expected="aiokafka with its codecs, or topics written with gzip or none",
+        fix="pip install cramjam, or set `compression` in section [kafka] to gzip",
+    )
+
+
+def explain(error: BaseException, settings: Settings) -> StrettoError:
+    """Why a session ended, in words."""
+    if isinstance(error, StrettoError):
+        return error
+    if isinstance(error, aiokafka.errors.UnsupportedCodecError):
+        return codec_lacking("lz4, zstd or snappy")
+    place = settings.kafka.bootstrap
+    if isinstance(error, _REFUSED):
+        return SettingsError(
+            f"Kafka at {place} refused the lag monitor: {type(error).__name__}",
+            expected="the rights of docs/security.md",
+            fix="grant them to the monitor's principal",
+        )
+    said = str(error) or type(error).__name__
+    return Unreachable(f"the monitor's session with Kafka at {place} ended: {said}", fix="see the broker's log")
+
+
+_REFUSED = (
+    aiokafka.errors.TopicAuthorizationFailedError,
+    aiokafka.errors.GroupAuthorizationFailedError,
+    aiokafka.errors.ClusterAuthorizationFailedError,
+)

@@ -1,0 +1,84 @@
+"""The monitor's topics: which there are, how they are made, and from where a first start reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka.admin import AdminClient
+
+from stretto_connectors.kafka.existing import await_leaders
+from stretto_connectors.kafka.topics import (
+    BROKERS_CLOCK,
+    compacted_config,
+    ensure_topics,
+    partition_counts,
+    rows_config,
+)
+from stretto_consumers.lag.monitor.tables import KEPT_S, MARKS, TABLES
+from stretto_schemas import names
+from stretto_schemas.settings import Settings
+
+ALERTS_KEPT_DAYS = 7
+"""Every alert stays this long; of older ones the newest of each key, from which a monitor knows what was wrong."""
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Names of all topics that the monitor reads or writes."""
+
+    group: str
+    transactions: str
+    followers: str
+    alerts: str
+    points: str
+    changelogs: dict[str, str]
+    """By table."""
+
+    @property
+    def watched(self) -> tuple[str, str]:
+        """What others write: without them there is nothing to monitor yet."""
+        return self.transactions, self.followers
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What the monitor writes."""
+        return self.alerts, self.points, *self.changelogs.values()
+
+
+def places(settings: Settings) -> Places:
+    """Where things are, by the settings."""
+    group = names.monitor_group(settings.prefix, settings.lag.name)
+    return Places(
+        group=group,
+        transactions=names.transactions_topic(settings.prefix, settings.source.name),
+        followers=names.followers_topic(settings.prefix),
+        alerts=names.alerts_topic(settings.prefix),
+        points=f"{group}-points",
+        changelogs={table: f"{group}-{table}-changelog" for table in TABLES},
+    )
+
+
+def lacking(client: AdminClient, settings: Settings) -> list[str]:
+    """Watched topics that are not there yet. Raises Unreachable."""
+    there = partition_counts(client, settings.kafka, settings.prefix + ".")
+    return [topic for topic in places(settings).watched if topic not in there]
+
+
+def ensure_own(client: AdminClient, settings: Settings) -> None:
+    """Make the monitor's topics that are missing. Raises Unreachable or SettingsError (no right to)."""
+    found, kafka = places(settings), settings.kafka
+    windows = [topic for table, topic in found.changelogs.items() if table != MARKS]
+    compacted = compacted_config(kafka)
+    # A window that is over is never written again: compaction alone would keep it for ever.
+    passing = {"retention.ms": str(2 * KEPT_S * 1000), "segment.ms": str(KEPT_S * 1000)}
+    made: list[str] = []
+    for topics, config in (
+        ([found.alerts], compacted | BROKERS_CLOCK | {"min.compaction.lag.ms": str(ALERTS_KEPT_DAYS * DAY_MS)}),
+        ([found.points], rows_config(kafka) | BROKERS_CLOCK | passing),
+        (windows, compacted | {"cleanup.policy": "compact,delete"} | passing),
+        ([found.changelogs[MARKS]], compacted),
+    ):
+        made += ensure_topics(client, kafka, topics, partitions=1, config=config)
+    await_leaders(client, kafka, made)

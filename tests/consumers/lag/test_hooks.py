@@ -1,0 +1,202 @@
+"""Hooks: what takes an alert, what does not, and what becomes of it then."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from stretto.embedded.processes import wait_until
+from stretto_consumers.lag import hooks
+from stretto_consumers.lag.hooks import Hooks
+from stretto_schemas.errors import SettingsError
+from stretto_schemas.lag.view import Alert
+from stretto_schemas.settings import LagSettings
+
+DEADLINE_S = 20.0
+
+
+def alert(number: int = 1) -> Alert:
+    return Alert("status", f"near-{number}", "leader", "STALLED", "OK", 1, 1, False, 'it\'s "stuck"; $(touch no) `é`')
+
+
+def lag(**given: Any) -> LagSettings:
+    return LagSettings(**{"hook_timeout_s": 5.0, "hook_tries": 3, **given})
+
+
+def until(hook: Hooks, **counts: int) -> dict[str, Any]:
+    """Wait until the only hook has counted so many."""
+
+    def status() -> dict[str, Any]:
+        [only] = hook.status()
+        return only
+
+    assert wait_until(lambda: all(status()[name] == count for name, count in counts.items()), DEADLINE_S), status()
+    return status()
+
+
+def failures(name: str) -> float:
+    return REGISTRY.get_sample_value("stretto_lag_hook_failures_total", {"hook": name}) or 0.0
+
+
+class Address:
+    """A web server that answers as it is told, in order, and 204 at last."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.answers: list[int] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status = owner.answers.pop(0) if owner.answers else 204
+                if status == 204:
+                    owner.taken.append(body)
+                self.send_response(status)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, form: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?token=s3cret"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    made = Address()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "FIRST_PAUSE_S", 0.05)
+
+
+def test_an_address_that_fails_twice_gets_every_alert_once_and_in_order(address: Address) -> None:
+    address.answers = [500, 302]
+    told = Hooks(lag(hook_url=address.url))
+    for number in range(1, 4):
+        told.put(alert(number))
+    until(told, taken=3, given_up=0, waiting=0)
+    told.close()
+    assert [body["follower"] for body in address.taken] == ["near-1", "near-2", "near-3"]
+    assert address.taken[0]["reason"] == alert().reason
+
+
+def test_what_an_address_never_takes_is_given_up_counted_and_listed_without_its_secret(address: Address) -> None:
+    before = failures("url")
+    address.answers = [503] * 3
+    told = Hooks(lag(hook_url=address.url))
+    told.put(alert(1))
+    told.put(alert(2))
+    status = until(told, taken=1, given_up=1)
+    told.close()
+    [failed] = status["failed"]
+    assert failed["follower"] == "near-1"
+    assert "503" in failed["why"]
+    assert "s3cret" not in json.dumps(status)
+    assert failures("url") == before + 1
+
+
+def test_an_address_where_nobody_listens_is_a_failure_that_says_so() -> None:
+    told = Hooks(lag(hook_url="http://127.0.0.1:9/hook", hook_tries=2))
+    told.put(alert())
+    [failed] = until(told, given_up=1)["failed"]
+    told.close()
+    assert "127.0.0.1:9 cannot be reached" in failed["why"]
+
+
+def test_a_command_gets_the_alert_as_json_and_no_shell_reads_it(tmp_path: Path) -> None:
+    taken = tmp_path / "taken by it"
+    told = Hooks(lag(hook_command=f"tee '{taken}'"))
+    told.put(alert())
+    until(told, taken=1)
+    told.close()
+    assert json.loads(taken.read_text())["reason"] == alert().reason
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(("command", "why"), [("false", "ended with 1"), ("/no/such/hook", "cannot be run")])
+def test_a_command_that_fails_is_given_up_after_its_tries(command: str, why: str) -> None:
+    told = Hooks(lag(hook_command=command))
+    told.put(alert())
+    [failed] = until(told, given_up=1)["failed"]
+    told.close()
+    assert why in failed["why"]
+
+
+def test_a_command_that_does_not_read_is_no_trouble() -> None:
+    told = Hooks(lag(hook_command="true"))
+    told.put(alert())
+    until(told, taken=1)
+    told.close()
+
+
+def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    script, pids = tmp_path / "hang.sh", tmp_path / "pids"
+    script.write_text(f"sleep 600 & echo $! $$ > '{pids}'; wait\n")
+    told = Hooks(lag(hook_command=f"sh '{script}'", hook_tries=1, hook_timeout_s=1.0))
+    told.put(alert())
+    [failed] = until(told, given_up=1)["failed"]
+    told.close()
+    assert "did not end within 1 s" in failed["why"]
+    started = [int(pid) for pid in pids.read_text().split()]
+    assert len(started) == 2
+    assert wait_until(lambda: not any(_runs(pid) for pid in started), DEADLINE_S)
+
+
+def test_the_end_waits_for_no_command(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    script = tmp_path / "hang.sh"
+    script.write_text(f"touch '{began}'; exec sleep 600\n")
+    told = Hooks(lag(hook_command=f"sh '{script}'", hook_timeout_s=60.0))
+    told.put(alert())
+    told.put(alert())
+    assert wait_until(began.exists, DEADLINE_S)
+    closing = threading.Thread(target=told.close)
+    closing.start()
+    closing.join(3)
+    assert not closing.is_alive()
+
+
+def test_more_alerts_than_may_wait_are_given_up_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(hooks, "WAITING", 2)
+    told = Hooks(lag(hook_command="sleep 600", hook_timeout_s=60.0))
+    for number in range(6):
+        told.put(alert(number))
+    [status] = told.status()
+    told.close()
+    assert status["given_up"] in (3, 4)  # one may be on its way already
+
+
+def test_a_command_that_cannot_be_split_is_a_setting_in_error() -> None:
+    with pytest.raises(SettingsError, match="hook_command"):
+        Hooks(lag(hook_command="notify 'me"))
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is there and no zombie that init has not fetched yet."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
