@@ -82,6 +82,7 @@ class Top(App[None]):
             lambda error: self.post_message(self.Failed(error)),
         )
         self._looked_at = time.monotonic()
+        self._board = Board()
         self._trail = Trail()
         self._words = ""
         """Of the filter."""
@@ -89,7 +90,7 @@ class Top(App[None]):
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield Static("looking ...", id="head", markup=False)
-        yield Board()
+        yield self._board
         yield Static(id="detail", classes="empty", markup=False)
         yield Static(id="alerts", classes="empty", markup=False)
         yield Static(id="problems", classes="empty", markup=False)
@@ -98,7 +99,7 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.query_one(Board).focus()
+        self._board.focus()
         self.looks.start()
         self.set_interval(1.0, self._show_problems)
 
@@ -106,6 +107,8 @@ class Top(App[None]):
 
     def on_top_looked(self, message: Looked) -> None:
         """Show it."""
+        if not self._board.is_attached:
+            return  # the screen is being closed
         self.look = message.look
         self._looked_at = time.monotonic()
         view = message.look.view
@@ -126,6 +129,8 @@ class Top(App[None]):
 
     def _show_problems(self) -> None:
         """Also between looks: one that waits for a server is told of."""
+        if not self._board.is_attached:
+            return  # the screen is being closed
         old_s = time.monotonic() - self._looked_at - self.settings.lag.look_s
         self._fill("problems", words.problems(self.look.view if self.look is not None else None, old_s))
 
@@ -134,7 +139,7 @@ class Top(App[None]):
             return
         at, width = self.look.at, words.COLUMNS["last 2 minutes"]
         shown = [each for each in worst_first(self.look.view.followers) if words.matches(each, self._words)]
-        self.query_one(Board).show(
+        self._board.show(
             [(_key(each), words.row(each, self._trail.line(_key(each), "total", at, width))) for each in shown]
         )
         self._show_detail()
@@ -156,7 +161,7 @@ class Top(App[None]):
 
     def chosen(self) -> FollowerView | None:
         """The follower that the cursor is on."""
-        key = self.query_one(Board).chosen
+        key = self._board.chosen
         followers = self.look.view.followers if self.look is not None else []
         return next((each for each in followers if _key(each) == key), None)
 
@@ -177,7 +182,7 @@ class Top(App[None]):
         field = self.query_one("#filter", Input)
         field.value = ""
         field.add_class("empty")
-        self.query_one(Board).focus()
+        self._board.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is typed."""
@@ -187,7 +192,7 @@ class Top(App[None]):
     def on_input_submitted(self) -> None:
         """Back to the table, the filter stays."""
         self.query_one("#filter", Input).set_class(not self._words, "empty")
-        self.query_one(Board).focus()
+        self._board.focus()
 
     def action_order(self, verb: str) -> None:
         """Ask, then do."""

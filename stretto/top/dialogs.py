@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -34,6 +35,7 @@ class Confirm(ModalScreen[bool]):
         super().__init__()
         self._question = question
         self._verb = verb
+        self._answered = False
 
     def compose(self) -> ComposeResult:
         """The question and two buttons, `no` chosen."""
@@ -49,11 +51,13 @@ class Confirm(ModalScreen[bool]):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """A click, or Enter on a button."""
-        self.dismiss(event.button.id == "yes")
+        self.action_answer(event.button.id == "yes")
 
     def action_answer(self, answer: bool) -> None:
-        """A key."""
-        self.dismiss(answer)
+        """A key. Only the first counts: more may have been pressed before the dialog is gone."""
+        if not self._answered:
+            self._answered = True
+            self.dismiss(answer)
 
 
 _LEVELS = "up to " + ", ".join(f"{bar} {level:g} s" for bar, level in zip(BARS, LEVELS_S, strict=False))
@@ -82,11 +86,19 @@ class Help(ModalScreen[None]):
 
     DEFAULT_CSS = _BOX.format(name="Help") + "Help > Vertical { width: 78; }"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+
     def compose(self) -> ComposeResult:
         """One text."""
         with Vertical():
             yield Static(HELP, markup=False)
 
-    def on_key(self) -> None:
-        """Any key closes it."""
-        self.dismiss()
+    def on_key(self, event: Key) -> None:
+        """Any key closes it, and does nothing else."""
+        event.stop()
+        event.prevent_default()
+        if not self._closed:
+            self._closed = True
+            self.dismiss()

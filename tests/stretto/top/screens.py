@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from textual.events import Key
 from textual.pilot import Pilot
 
 from stretto.top.app import Top
@@ -47,6 +48,11 @@ class Screen:
         """As somebody types."""
         await self._pilot.press(*keys)
         await self._pilot.pause()
+
+    def hammer(self, key: str) -> None:
+        """Press it three times before anything is done about the first."""
+        for _ in range(3):
+            self.top.post_message(Key(key, key))
 
     async def until(self, there: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
         """Wait for it while the screen lives."""
