@@ -17,15 +17,12 @@ DEADLINE_MS = 60_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of `scripts/test`."""
+    """`--require-browser`."""
     group = parser.getgroup("stretto")
     group.addoption(
         "--require-browser",
         action="store_true",
         help="that there is no Chromium is an error; without it tests of the page are skipped then",
-    )
-    group.addoption(
-        "--screenshots", action="store_true", help="write the page's pictures in docs/images anew while it is tested"
     )
 
 

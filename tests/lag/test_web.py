@@ -32,7 +32,7 @@ DEADLINE_S = 60.0
 
 @pytest.fixture
 def kafka_settings(kafka: EmbeddedKafka) -> dict[str, str]:
-    """The broker, and a codec that Faust's client reads without help."""
+    """The broker."""
     return {stacks.BOOTSTRAP: kafka.bootstrap}
 
 
