@@ -107,7 +107,7 @@ class Top(App[None]):
 
     def on_top_looked(self, message: Looked) -> None:
         """Show it."""
-        if not self._board.is_attached:
+        if self._taken_down:
             return  # the screen is being closed
         self.look = message.look
         self._looked_at = time.monotonic()
@@ -117,6 +117,11 @@ class Top(App[None]):
         self._fill("alerts", words.alerts(view))
         self._show_problems()
         self._show_followers()
+
+    @property
+    def _taken_down(self) -> bool:
+        """While the screen is taken down messages still come, to a board that may be gone or an app without a screen."""
+        return not self._board.is_attached or not self.screen_stack
 
     def on_top_failed(self, message: Failed) -> None:
         """End: what happened is told where it can be read."""
@@ -129,7 +134,7 @@ class Top(App[None]):
 
     def _show_problems(self) -> None:
         """Also between looks: one that waits for a server is told of."""
-        if not self._board.is_attached:
+        if self._taken_down:
             return  # the screen is being closed
         old_s = time.monotonic() - self._looked_at - self.settings.lag.look_s
         self._fill("problems", words.problems(self.look.view if self.look is not None else None, old_s))
