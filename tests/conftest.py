@@ -13,5 +13,5 @@ pytest_plugins = [
     "tests.fix_stack",
     "tests.fix_pipeline",
     "tests.fix_cli",
-    "tests.fix_screens",
+    "tests.fix_browser",
 ]
