@@ -14,5 +14,4 @@ pytest_plugins = [
     "tests.fix_pipeline",
     "tests.fix_cli",
     "tests.fix_browser",
-    "tests.fix_screens",
 ]

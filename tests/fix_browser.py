@@ -17,12 +17,15 @@ DEADLINE_MS = 60_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--require-browser`."""
+    """Options of `scripts/test`."""
     group = parser.getgroup("stretto")
     group.addoption(
         "--require-browser",
         action="store_true",
         help="that there is no Chromium is an error; without it tests of the page are skipped then",
+    )
+    group.addoption(
+        "--screenshots", action="store_true", help="write the page's pictures in docs/images anew while it is tested"
     )
 
 

@@ -42,7 +42,7 @@ def _globals(
     ctx.obj = Globals(config=config, debug=debug)
 
 
-for _group in (stack, source, run, follower, status, top, web, lag, doctor, demo, verify, config_command):
+for _group in (stack, source, run, follower, status, top, lag, web, doctor, demo, verify, config_command):
     _group.register(app)
 
 

@@ -1,4 +1,4 @@
-"""A chart as PNG, by matplotlib, which is not installed unless somebody wants this (docs/adr/0019-charts-in-files.md)."""
+"""A chart as PNG, by matplotlib, which is not installed unless somebody wants this (docs/adr/0021-charts-in-files.md)."""
 
 from __future__ import annotations
 

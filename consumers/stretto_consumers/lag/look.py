@@ -98,7 +98,7 @@ class Observer:
             states[mine], heard_s[mine] = own, 0.0
         elif row is not None:
             states[mine] = _by_its_row(states.get(mine), row, settings)
-            if facts is not None and row.heartbeat_us:  # 0: it has shown none yet, so nobody knows
+            if row.heartbeat_us and facts is not None:
                 heard_s.setdefault(mine, max(0.0, (facts.now_us - row.heartbeat_us) / 1e6))
         oldest, behind = {}, {}
         for name, state in states.items():

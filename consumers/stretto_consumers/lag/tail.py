@@ -146,8 +146,8 @@ class Tail:
             topic = next(iter(self._read))
             try:
                 self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ASKED_S, cached=False)
-            except KafkaException as error:
-                raise explain(error, self._settings.kafka, f"reading {topic}") from None
+            except KafkaException:  # whatever it says: a client that lost its brokers forgets topics, too
+                raise no_answer(self._settings.kafka, f"reading {topic}") from None
             self._heard_at = time.monotonic()
 
     def _catch_up(self, deadline: float) -> None:
