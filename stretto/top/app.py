@@ -130,7 +130,8 @@ class Top(App[None]):
 
     def on_board_chosen(self) -> None:
         """Show the follower that the cursor is on."""
-        self._show_detail()
+        if not self._taken_down:
+            self._show_detail()
 
     def _show_problems(self) -> None:
         """Also between looks: one that waits for a server is told of."""
@@ -223,6 +224,8 @@ class Top(App[None]):
 
     def on_top_done(self, message: Done) -> None:
         """Tell, and look whether it shows."""
+        if self._taken_down:
+            return
         self.notify(
             message.said,
             severity="error" if message.failed else "information",
