@@ -1,4 +1,4 @@
-"""A chart as PNG, by matplotlib, which is not installed unless somebody wants this (docs/adr/0021-charts-in-files.md)."""
+"""A chart as PNG, by matplotlib, which only the extra `png` brings (docs/adr/0021-charts-in-files.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def png(chart: Chart) -> bytes:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"a PNG needs a package that is not installed: {error.name}",
-            fix="pip install matplotlib; or take --html, which needs nothing more",
+            fix="pip install 'stretto[png]'; or take --html, which needs nothing more",
         ) from None
     figure = Figure(figsize=INCHES, dpi=DOTS, layout="constrained")
     axes = figure.subplots()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from stretto.plot.chart import GAP_S, MOST_LINES, chart, heights, ticks
 from stretto.plot.page import page, svg
+from stretto.plot.picture import png
 from stretto.plot.terminal import draw, table
+from stretto_schemas.errors import UsageError
 from stretto_schemas.lag.stages import STAGES
 from stretto_schemas.lag.view import Point
 
@@ -104,3 +107,10 @@ def test_in_a_terminal_it_is_as_wide_as_that_and_has_a_sign_a_line_without_colou
     assert [line[0] for line in table(drawn, colour=False)] == ["*", "o"]
     coloured = draw(drawn, columns, 24, colour=True)
     assert len(set(re.findall(r"\x1b\[38;5;\d+m", coloured))) == 2
+
+
+def test_without_matplotlib_a_png_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError) as refused:
+        png(chart(points("asia", [0, 5]), 600, NOW_S, None, None))
+    assert "stretto[png]" in refused.value.fix
