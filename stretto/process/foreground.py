@@ -6,27 +6,19 @@ import gc
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from stretto.process.http import HealthServer
 from stretto.process.service import Service
+from stretto.process.signals import asked_to_stop, run_in_thread
 from stretto.process.statsd.exporter import exporting
 from stretto_schemas.errors import SettingsError
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-SAME_REQUEST_S = 1.0
-"""A signal to a process group often comes twice, straight and passed on by a supervisor: that asks once."""
-
 
 SAME_LINE_S = 30.0
 """While a broker is away librdkafka says so at every try, many times a second."""
@@ -71,45 +63,15 @@ def run_service(service: Service, settings: Settings, *, port_file: Path | None 
     the process where it stands, which loses nothing: every step of a service may be the last. Raises what `run` raises.
     """
     port, setting = _port(service, settings)
-    stop = threading.Event()
-    ended = threading.Event()
-    failure: list[BaseException] = []
-    asked: list[float] = []
-
-    def work() -> None:
-        try:
-            service.run(stop)
-        except BaseException as error:  # noqa: BLE001  (raised again by the main thread)
-            failure.append(error)
-        finally:
-            ended.set()
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        now = time.monotonic()
-        if stop.is_set():
-            if now - asked[0] > SAME_REQUEST_S:
-                os._exit(128 + number)
-            return
-        asked.append(now)
-        log.info("%s: stopping", signal.Signals(number).name)
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
-    try:
-        with HealthServer(service, settings.http.host, port, setting=setting) as http, exporting(settings):
-            _write_port(port_file, http.port)
-            log.info("%s: health and metrics on http://%s:%d", service.name, settings.http.host, http.port)
-            _calm_collector()
-            thread = threading.Thread(target=work, name=service.name, daemon=True)
-            thread.start()
-            while not ended.wait(1.0):  # a bounded wait, for an unbounded one keeps signal handlers from running
-                pass
-            thread.join()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if failure:
-        raise failure[0]
+    with (
+        asked_to_stop() as stop,
+        HealthServer(service, settings.http.host, port, setting=setting) as http,
+        exporting(settings),
+    ):
+        write_port(port_file, http.port)
+        log.info("%s: health and metrics on http://%s:%d", service.name, settings.http.host, http.port)
+        _calm_collector()
+        run_in_thread(service.name, lambda: service.run(stop))
     log.info("%s: stopped", service.name)
 
 
@@ -128,8 +90,8 @@ def _port(service: Service, settings: Settings) -> tuple[int, str]:
     return settings.http.capture_port, "capture_port"
 
 
-def _write_port(path: Path | None, port: int) -> None:
-    """Whole or not at all, so that a reader never sees half a number."""
+def write_port(path: Path | None, port: int) -> None:
+    """Tell the port in a file, where one is named. Whole or not at all, so that a reader never sees half a number."""
     if path is None:
         return
     draft = path.with_name(f"{path.name}.{os.getpid()}")

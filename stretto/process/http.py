@@ -105,11 +105,7 @@ class HealthServer:
         try:
             self._server = _Server((host, port), Handler)
         except OSError as error:
-            raise SettingsError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                expected="a free port of this machine",
-                fix=f"set `{setting}` in section [http] to another port, or to 0 for any free one",
-            ) from None
+            raise not_listening(host, port, error, setting=setting) from None
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
@@ -144,6 +140,15 @@ class HealthServer:
     def _status(self, _: Request) -> Answer:
         body = json.dumps(self._service.status(), ensure_ascii=False, indent=2)
         return HTTPStatus.OK, "application/json", body.encode() + b"\n"
+
+
+def not_listening(host: str, port: int, error: OSError, *, setting: str) -> SettingsError:
+    """The error of a server whose address cannot be had."""
+    return SettingsError(
+        f"cannot listen on {host}:{port}: {error.strerror or error}",
+        expected="a free port of this machine",
+        fix=f"set `{setting}` in section [http] to another port, or to 0 for any free one",
+    )
 
 
 class _Server(ThreadingHTTPServer):

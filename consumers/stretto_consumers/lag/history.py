@@ -47,13 +47,14 @@ class History:
         for key in [key for key, (_, coarse) in self._series.items() if coarse.last_at < at - COARSE_S]:
             del self._series[key]
 
-    def since(self, us: int, most: int = MOST_POINTS) -> list[Point]:
+    def since(self, us: int, most: int = MOST_POINTS, *, only: tuple[str, str] | None = None) -> list[Point]:
         """Points since this time (microseconds since 1970, the observer's wall clock), oldest first.
 
-        Of more than `most` only the one with most lag of every few.
+        Of more than `most` only the one with most lag of every few. `only`: of this follower and source.
         """
         after = self._at - (self._at_us - us) / 1e6
-        found = [(key, rows) for key, (fine, coarse) in self._series.items() if (rows := _joined(fine, coarse, after))]
+        series = self._series.items() if only is None else [(only, self._series[only])] if only in self._series else []
+        found = [(key, rows) for key, (fine, coarse) in series if (rows := _joined(fine, coarse, after))]
         every = max(1, math.ceil(sum(len(rows) for _, rows in found) / max(1, most)))
         points = [self._point(key, row) for key, rows in found for row in _peaks(rows, every)]
         return sorted(points, key=lambda point: point.at_us)

@@ -30,20 +30,26 @@ class Answer:
     status: dict[str, Any] = field(default_factory=dict)
 
 
-def ask(settings: Settings, name: str) -> Answer:
-    """Ask the process that the settings' address or port names; never raises."""
+def place(settings: Settings, name: str) -> tuple[str, int] | None:
+    """Host and port of process capture, follower or lag by its address in the settings, else by its port; None: not known."""
     served = settings.http
-    port, address = (
-        (served.follower_port, served.follower_address)
-        if name == "follower"
-        else (served.capture_port, served.capture_address)
-    )
-    host = EVERY_ADDRESS.get(served.host, served.host)
+    port, address = {
+        "capture": (served.capture_port, served.capture_address),
+        "follower": (served.follower_port, served.follower_address),
+        "lag": (served.lag_port, served.lag_address),
+    }[name]
     if address:
         host, _, number = address.rpartition(":")
-        host, port = host.strip("[]"), int(number)
-    elif port == 0:
+        return host.strip("[]"), int(number)
+    return (EVERY_ADDRESS.get(served.host, served.host), port) if port else None
+
+
+def ask(settings: Settings, name: str) -> Answer:
+    """Ask the process that the settings' address or port names; never raises."""
+    found = place(settings, name)
+    if found is None:
         return Answer(ProcessView(name, "unknown", "its port is chosen at each start (0 in section [http])"))
+    host, port = found
     where = f"{host}:{port}"
     try:
         said = _get(host, port)

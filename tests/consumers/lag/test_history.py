@@ -89,3 +89,16 @@ def test_a_follower_over_a_day_at_a_look_a_second_takes_a_quarter_of_a_megabyte(
     history = filled(round(COARSE_S) + 20_000)
     held = [array for pair in history._series.values() for series in pair for array in (series._at, series._values)]
     assert sum(sys.getsizeof(array) for array in held) < 256 * 1024
+
+
+def test_one_followers_points_can_be_asked_for_alone() -> None:
+    history = History()
+    for second in range(10):
+        at_us = second * 1_000_000
+        history.add(
+            float(second), at_us, [Point(at_us, name, "leader", {"total": float(second)}) for name in ("one", "other")]
+        )
+    found = history.since(0, most=5, only=("one", "leader"))
+    assert [point.seconds["total"] for point in found] == [1.0, 3.0, 5.0, 7.0, 9.0]
+    assert {point.follower for point in found} == {"one"}
+    assert history.since(0, only=("nobody", "leader")) == []

@@ -1,0 +1,89 @@
+"""The looking: one thread, however many browsers watch."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from stretto.web.board import Board
+from stretto_consumers.lag.alerts import Alerts
+from stretto_consumers.lag.history import History
+from stretto_consumers.lag.look import Observer
+from stretto_consumers.lag.past import Past, remembered
+from stretto_consumers.lag.watcher import Watcher
+from stretto_schemas.lag.view import Alert, PipelineView, Point, encode_view
+from stretto_schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CHART_S: Final = 3600.0
+"""What the chart shows."""
+
+CHART_POINTS: Final = 1200
+"""Of one follower: a point each three seconds of the hour, more than a chart has pixels for."""
+
+SHOWN_OVER: Final = 20
+"""Alerts that are over and shown."""
+
+LATE_S: Final = 15.0
+"""A look takes some seconds where servers do not answer."""
+
+
+class Watching:
+    """Looks, judges, remembers, and puts each view on the board. `history` and `ready` may be asked from any thread."""
+
+    def __init__(self, alert_after_s: float, past: Past | None = None) -> None:
+        past = past or Past()
+        now = time.monotonic()
+        self._history = History()
+        past.fill(self._history, now, time.time_ns() // 1000)
+        self._lock = threading.Lock()
+        self._alerts = Alerts(alert_after_s, past.alerts_state())
+        self._looked_at: float | None = None
+        self.board = Board()
+
+    def take(self, view: PipelineView, points: list[Point], at: float) -> None:
+        """Remember one look and show it. `at` is the monotonic clock, seconds."""
+        self._alerts.observe(view, at)
+        view.alerts = _shown(self._alerts.listed())
+        with self._lock:
+            self._history.add(at, view.at_us, points)
+        self._looked_at = at
+        self.board.put(encode_view(view))
+
+    def run(self, settings: Settings, stop: threading.Event) -> None:
+        """Look every `lag.look_s` until `stop`. Servers that do not answer are problems in the view, not errors here."""
+        with Observer(settings) as observer:
+            watcher = Watcher()
+            due = time.monotonic()
+            while not stop.wait(max(0.0, due - time.monotonic())):
+                due = time.monotonic() + settings.lag.look_s
+                seen = observer.look()
+                view = watcher.observe(seen)
+                self.take(view, watcher.points(), seen.at)
+
+    def history(self, follower: str, source: str) -> list[Point]:
+        """Points of the chart, oldest first."""
+        since_us = time.time_ns() // 1000 - round(CHART_S * 1e6)
+        with self._lock:
+            return self._history.since(since_us, CHART_POINTS, only=(follower, source))
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether looks come, and in words."""
+        looked_at = self._looked_at
+        if looked_at is None:
+            return False, "the first look is not done yet"
+        ago_s = time.monotonic() - looked_at
+        return ago_s < LATE_S, f"last look {ago_s:.1f} s ago"
+
+
+def watching(settings: Settings) -> Watching:
+    """Begins with what the lag monitor remembers, where one answers."""
+    return Watching(settings.lag.alert_after_s, remembered(settings, CHART_S))
+
+
+def _shown(alerts: list[Alert]) -> list[Alert]:
+    raised = [alert for alert in alerts if not alert.recovered]
+    return raised + [alert for alert in alerts if alert.recovered][:SHOWN_OVER]
