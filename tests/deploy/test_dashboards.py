@@ -50,7 +50,7 @@ def test_it_is_imported_without_a_question_and_leads_to_the_other(board: Tree) -
     assert list(variables)[:3] == ["datasource", "source", "follower"]
     assert variables["datasource"]["type"] == "datasource"
     for name in ("source", "follower"):
-        assert variables[name]["includeAll"] and variables[name]["multi"]
+        assert (variables[name]["includeAll"], variables[name]["multi"]) == (True, True)
         assert variables[name]["definition"] == variables[name]["query"]["query"]
     (link,) = board["links"]
     assert (link["type"], link["includeVars"], link["keepTime"]) == ("dashboards", True, True)
@@ -65,7 +65,7 @@ def test_no_two_panels_lie_on_each_other(board: Tree) -> None:
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         below = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert beside or below, (one, other)
-    assert all(0 <= place["x"] and place["x"] + place["w"] <= 24 for place in places)
+    assert all(place["x"] >= 0 and place["x"] + place["w"] <= 24 for place in places)
 
 
 @by_panel

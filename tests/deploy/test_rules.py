@@ -18,9 +18,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "compose" / "prometheus"
 RUNBOOKS = ROOT / "docs" / "deploy" / "runbooks.md"
 RULES: list[dict[str, Any]] = [
-    rule
-    for group in yaml.safe_load((FOLDER / "stretto.rules.yml").read_text())["groups"]
-    for rule in group["rules"]
+    rule for group in yaml.safe_load((FOLDER / "stretto.rules.yml").read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = {str(rule["alert"]): rule for rule in RULES if "alert" in rule}
 TESTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "stretto.rules.test.yml").read_text())["tests"]
@@ -63,7 +61,9 @@ def test_every_alert_has_a_section_in_the_order_of_the_rules() -> None:
 @by_name
 def test_an_alert_is_tested_firing_silent_and_in_words(name: str) -> None:
     asked = f'ALERTS{{alertname="{name}"'
-    found = [each["exp_samples"] for test in TESTS for each in test.get("promql_expr_test", ()) if asked in each["expr"]]
+    found = [
+        each["exp_samples"] for test in TESTS for each in test.get("promql_expr_test", ()) if asked in each["expr"]
+    ]
     told = [each for test in TESTS for each in test.get("alert_rule_test", ()) if each["alertname"] == name]
     assert any(not samples for samples in found)
     assert any(samples for samples in found) or told
