@@ -8,4 +8,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell: Ctrl-C would be ignored in every process that the tests start, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["stretto.testing.plugin", "tests.fix_stack", "tests.fix_pipeline", "tests.fix_cli", "tests.fix_browser"]
+pytest_plugins = [
+    "stretto.testing.plugin",
+    "tests.fix_stack",
+    "tests.fix_pipeline",
+    "tests.fix_cli",
+    "tests.fix_browser",
+]

@@ -1,4 +1,7 @@
-"""The system's Chromium, one a session, and a fresh profile for each test."""
+"""The system's Chromium, one a module, and a fresh profile for each test.
+
+Not one a session: while it lives, Playwright has an event loop running in the main thread, where other tests run theirs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"browser: {browsers.version()}" if browsers.found() else f"browser: tests skipped, {browsers.LACKS}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser without a window."""
     program = browsers.found()

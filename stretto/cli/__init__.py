@@ -9,7 +9,7 @@ import typer
 
 from stretto import __version__
 from stretto.cli import config as config_command
-from stretto.cli import demo, doctor, follower, run, source, stack, status, verify, web
+from stretto.cli import demo, doctor, follower, lag, run, source, stack, status, top, verify, web
 from stretto.cli.context import Config, Globals
 from stretto_schemas.errors import StrettoError
 
@@ -42,7 +42,7 @@ def _globals(
     ctx.obj = Globals(config=config, debug=debug)
 
 
-for _group in (stack, source, run, follower, status, web, doctor, demo, verify, config_command):
+for _group in (stack, source, run, follower, status, top, lag, web, doctor, demo, verify, config_command):
     _group.register(app)
 
 

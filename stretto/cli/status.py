@@ -29,6 +29,10 @@ WATCH_S = 2.0
 """Seconds between two looks when `-w` does not say."""
 
 
+PIPED_WIDTH = 1000
+"""Columns where no terminal says how many it has: no sentence is broken."""
+
+
 class _Command(TyperCommand):
     """`-w` may stand without its seconds: typer has no options whose value may be left out."""
 
@@ -112,5 +116,10 @@ def _print(view: PipelineView, form: Format, *, head: bool) -> None:
 
     from stretto.status.table import render
 
-    Console(soft_wrap=not sys.stdout.isatty()).print(render(view))
-    sys.stdout.flush()
+    if sys.stdout.isatty():
+        Console().print(render(view))
+        return
+    console = Console(width=PIPED_WIDTH)
+    with console.capture() as printed:
+        console.print(render(view))
+    say("\n".join(line.rstrip() for line in printed.get().splitlines()))

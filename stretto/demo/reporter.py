@@ -13,7 +13,7 @@ from rich.live import Live
 from stretto.demo.scene import Event, Scene, clock
 from stretto.demo.screen import render
 from stretto.demo.watch import rates
-from stretto.status.table import human_bytes
+from stretto_schemas.lag.words import size
 
 LINE_EVERY_S: Final = 4.0
 
@@ -42,7 +42,7 @@ class _Lines:
             f"{name} {per_second[stage]:,.0f}"
             for stage, name in (("wal", "load"), ("capture", "Kafka"), ("apply", "follower"))
         )
-        lag = f"{human_bytes(total.bytes)}, {total.records:,} records, {total.seconds:.3f} s"
+        lag = f"{size(total.bytes)}, {total.records:,} records, {total.seconds:.3f} s"
         print(f"{clock(scene.elapsed_s):>5}  rows/s: {stages}; lag: {lag}", flush=True)
 
     def event(self, event: Event) -> None:

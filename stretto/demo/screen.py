@@ -16,7 +16,7 @@ from rich.text import Text
 from stretto.demo.scene import Event, Scene, clock
 from stretto.demo.watch import Look, rates
 from stretto.demo.worker import Word
-from stretto.status.table import human_bytes
+from stretto_schemas.lag.words import size
 
 STAGES: Final = {
     "wal": ("WAL", "written by the load"),
@@ -119,7 +119,7 @@ def _lag(look: Look, stage: str) -> tuple[str, str, Text]:
     lag = look.lag[stage]
     about = "~" if stage in look.estimated and lag.records else ""
     style = "red" if lag.seconds >= 1 else "yellow" if lag.seconds >= 0.2 else ""
-    return human_bytes(lag.bytes), f"{about}{lag.records:,}", Text(f"{lag.seconds:.3f}", style=style)
+    return size(lag.bytes), f"{about}{lag.records:,}", Text(f"{lag.seconds:.3f}", style=style)
 
 
 def _sparkline(looks: Sequence[Look], width: int) -> RenderableType:

@@ -13,8 +13,8 @@ from rich.text import Text
 from stretto.demo.compare import Comparison, Difference, TableComparison
 from stretto.demo.scene import Event, LoadCounts, clock
 from stretto.demo.watch import Look
-from stretto.status.table import human_bytes
 from stretto_schemas.lag.stages import StageLag
+from stretto_schemas.lag.words import size
 
 
 @dataclass(frozen=True)
@@ -116,4 +116,4 @@ def _facts(summary: Summary) -> RenderableType:
 
 
 def _lag(lag: StageLag) -> str:
-    return f"{lag.seconds:.3f} s, {lag.records:,} records, {human_bytes(lag.bytes)}"
+    return f"{lag.seconds:.3f} s, {lag.records:,} records, {size(lag.bytes)}"

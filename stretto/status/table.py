@@ -1,41 +1,40 @@
-"""A pipeline as tables for a terminal."""
+"""A pipeline as tables for a terminal: where everything is, what waits, and last what is wrong and what mends it."""
 
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stretto.status.standing import COLOUR, headline, slot_words, total_s, why, worst_first
 from stretto_schemas.lag.stages import MEANING, STAGES, StageLag
-from stretto_schemas.lag.view import FollowerView, PipelineView, SourceView
+from stretto_schemas.lag.view import FollowerView, PipelineView, ProblemView, ProcessView, SourceView
+from stretto_schemas.lag.words import duration, number, size
 from stretto_schemas.lsn import format_lsn
 
-COLOUR = {
-    "OK": "green",
-    "CATCHING_UP": "cyan",
-    "WARNING": "yellow",
-    "STALLED": "red",
-    "STOPPED": "red",
-    "REWOUND": "magenta",
-}
+FIRST_LOOK = 8
+"""The rule of a verdict that needs another look."""
 
 
 def render(view: PipelineView) -> RenderableType:
     """Places, then each follower with its stages, then what is wrong."""
-    parts: list[RenderableType] = [_places(view)]
-    shown = view.followers
+    parts: list[RenderableType] = [_places(view), Text()]
+    shown = worst_first(view.followers)
     if len(shown) == 1:
         parts.append(_one(shown[0]))
     elif shown:
-        parts.append(_many(shown))
-    elif view.sources:
-        parts.append(_stages({stage: view.sources[0].lag.get(stage) for stage in ("wal", "capture")}))
-    parts += [Text(f"problem: {problem.found}", style="red") for problem in view.problems]
+        parts += [_many(shown), Text(), Text(headline(view), style="bold")]
+    else:
+        parts += [_stages({stage: source.lag.get(stage) for stage in ("wal", "capture")}) for source in view.sources]
+    if any(each.rule == FIRST_LOOK for each in shown):
+        parts.append(Text("hint: one look does not tell which way lag goes: `stretto status -w`", style="yellow"))
+    for problem in view.problems:
+        parts += _problem(problem)
     parts += [Text(f"hint: {hint}", style="yellow") for hint in view.hints]
     if view.unreadable:
-        parts.append(
-            Text(f"{view.unreadable} records of the watched topics are none and were passed over", style="red")
-        )
+        passed = number(view.unreadable, "record")
+        parts.append(Text(f"problem: {passed} of the watched topics cannot be read, passed over", style="red"))
     return Group(*parts)
 
 
@@ -47,66 +46,85 @@ def _places(view: PipelineView) -> Table:
     for source in view.sources:
         _source(table, source)
     for follower in view.followers if len(view.followers) == 1 else ():
-        applied = f"{follower.transactions} transactions, {follower.rows} rows applied"
+        applied = f"{number(follower.transactions, 'transaction')}, {number(follower.rows, 'row')} applied"
         table.add_row(f"follower {follower.name}", format_lsn(follower.end_lsn), applied)
-        table.add_row("  process", follower.state, Text(follower.said))
+        heard = f"said {duration(follower.heard_s)} ago" if follower.heard_s >= 0.5 else ""
+        table.add_row("  it is", follower.state, Text("; ".join(filter(None, (follower.said, heard)))))
+    for source in view.sources:
+        _process(table, source.follower_process)
     return table
 
 
 def _source(table: Table, source: SourceView) -> None:
-    slot = source.slot
-    table.add_row(f"source {source.name}", format_lsn(source.wal_lsn) if source.wal_lsn is not None else "?", "")
-    if source.wal_lsn is not None:
-        said = "not there" if slot is None else f"{'active' if slot.active else 'inactive'}, WAL {slot.wal_status}"
-        kept = f", keeps {human_bytes(slot.retained_bytes)}" if slot else ""
-        table.add_row("  slot", format_lsn(slot.confirmed_flush_lsn) if slot else "-", said + kept)
-    log, sequence = source.frontier_lsn, source.frontier_sequence
-    table.add_row("log", format_lsn(log) if log is not None else "-", f"frontier {sequence}" if log is not None else "")
-    if source.capture is not None:
-        table.add_row("process capture", source.capture.state, Text(source.capture.said))
+    if source.wal_lsn is None:
+        table.add_row(f"source {source.name}", "?", "does not answer")
+    else:
+        grows = f"grows by {size(round(source.bytes_per_s))} a second" if source.bytes_per_s is not None else ""
+        table.add_row(f"source {source.name}", format_lsn(source.wal_lsn), grows)
+        confirmed = format_lsn(source.slot.confirmed_flush_lsn) if source.slot is not None else "-"
+        table.add_row("  slot", confirmed, slot_words(source.slot, source.safe_wal_bytes))
+    _process(table, source.capture)
+    if source.frontier_lsn is not None:
+        table.add_row("log", format_lsn(source.frontier_lsn), f"frontier {source.frontier_sequence}")
+    else:
+        table.add_row("log", "-", "no frontier seen")
+
+
+def _process(table: Table, process: ProcessView | None) -> None:
+    if process is not None:
+        style = "red" if process.state == "unreachable" else ""
+        table.add_row(f"  process {process.name}", Text(process.state, style=style), Text(process.said))
 
 
 def _one(follower: FollowerView) -> RenderableType:
-    verdict = Text.assemble((follower.status, f"bold {COLOUR.get(follower.status, '')}"), f"  {follower.reason}")
-    lines: list[RenderableType] = [_stages(follower.lag), verdict]
+    colour = COLOUR.get(follower.status, "")
+    lines: list[RenderableType] = [
+        _stages(follower.lag),
+        Text(),
+        Text.assemble((follower.status, f"bold {colour}"), f"  {follower.reason}"),
+    ]
+    if follower.over_budget:
+        lines.append(Text(f"over its lag budget of {duration(follower.budget_s)}", style="yellow"))
     if follower.likely:
         lines.append(Text(f"likely: {follower.likely}"))
-    pace = _pace(follower)
-    if pace:
-        lines.append(Text(pace, style="dim"))
+    lines += [Text(line, style="dim") for line in (_pace(follower), _visible(follower)) if line]
     lines += [Text(f"copying {each.table}: {each.rows:,} of about {each.expected:,} rows") for each in follower.copying]
     return Group(*lines)
 
 
 def _pace(follower: FollowerView) -> str:
-    """Rates, time to catch up, percentiles, on one line."""
+    """Rate, time to catch up, a clock that is off, on one line."""
     parts = []
     if follower.rows_per_s is not None:
         parts.append(f"{follower.rows_per_s:,.0f} rows/s")
     if follower.catch_up_s is not None and follower.catch_up_s > 0:
-        parts.append(f"caught up in {human_seconds(follower.catch_up_s)} ({follower.catch_up_sure:.0%} sure)")
-    for window, quantiles in follower.visible.items():
-        parts.append(f"last {window} p50 {quantiles.p50 * 1e3:.0f} ms, p99 {quantiles.p99 * 1e3:.0f} ms")
+        parts.append(f"caught up in {duration(follower.catch_up_s)} ({follower.catch_up_sure:.0%} sure)")
     if follower.skew_s is not None and abs(follower.skew_s) >= 0.5:
-        parts.append(
-            f"its clock is {human_seconds(abs(follower.skew_s))} {'ahead' if follower.skew_s > 0 else 'behind'}"
-        )
+        parts.append(f"its clock is {duration(abs(follower.skew_s))} {'ahead' if follower.skew_s > 0 else 'behind'}")
     return "; ".join(parts)
 
 
+def _visible(follower: FollowerView) -> str:
+    """Percentiles, on one line."""
+    windows = [f"{each.p50:.3f} / {each.p99:.3f} s last {window}" for window, each in follower.visible.items()]
+    return f"commit to visible, p50 / p99: {', '.join(windows)}" if windows else ""
+
+
 def _many(followers: list[FollowerView]) -> Table:
+    """A row each; stage by stage they are in JSON and on `stretto top`."""
     table = Table(box=None, pad_edge=False)
-    for name in ("follower", "status", *STAGES, "rows/s", "stage", "why"):
-        table.add_column(name, justify="right" if name in STAGES or name == "rows/s" else "left")
+    for name in ("follower", "status", "state", "lag", "most in", "rows/s", "why"):
+        table.add_column(name, justify="right" if name in ("lag", "rows/s") else "left", no_wrap=name != "why")
     for each in followers:
-        seconds = [f"{lag.seconds:.3f}" if (lag := each.lag.get(stage)) is not None else "?" for stage in STAGES]
+        behind_s = total_s(each)
         table.add_row(
             Text(each.name),
             Text(each.status, style=COLOUR.get(each.status, "")),
-            *seconds,
-            f"{each.rows_per_s:,.0f}" if each.rows_per_s is not None else "",
+            each.state,
+            duration(behind_s) if behind_s is not None else "?",
             each.stage,
-            Text(each.reason),
+            f"{each.rows_per_s:,.0f}" if each.rows_per_s is not None else "",
+            Text(why(each)),
         )
     return table
 
@@ -125,23 +143,13 @@ def _stages(stages: dict[str, StageLag | None]) -> Table:
 def _cells(lag: StageLag | None) -> tuple[str, str, str]:
     if lag is None:
         return "?", "?", "?"
-    return human_bytes(lag.bytes), f"{lag.records}" if lag.counted else "?", f"{lag.seconds:.3f}"
+    return size(lag.bytes), f"{lag.records:,}" if lag.counted else "?", f"{lag.seconds:,.3f}"
 
 
-def human_bytes(count: int) -> str:
-    """`17 B`, `4.2 MB`; powers of 1024, as PostgreSQL's pg_size_pretty counts."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"
-
-
-def human_seconds(seconds: float) -> str:
-    """`0.3 s`, `12 s`, `4 min`, `3.1 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _problem(problem: ProblemView) -> list[RenderableType]:
+    """Found, expected, fix, as errors are printed."""
+    said = [(word, text) for word, text in (("expected", problem.expected), ("fix", problem.fix)) if text]
+    return [
+        Text(f"problem: {problem.found}", style="red"),
+        *(Padding(Text(f"{word}: {text}"), (0, 0, 0, 2)) for word, text in said),
+    ]

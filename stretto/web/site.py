@@ -12,8 +12,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stretto.web.board import Board, Browser, TooManyBrowsers
-from stretto.web.guard import Guard, is_loopback
 from stretto.web.document import page
+from stretto.web.guard import Guard, is_loopback
 from stretto.web.watching import Watching
 from stretto_schemas.lag.view import encode_points
 

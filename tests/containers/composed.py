@@ -176,6 +176,11 @@ class Composed:
         """What `stretto status` says, asked in capture's container."""
         return json.loads(self.run("exec", "-T", "capture", "stretto", "status", "-f", "json").stdout)
 
+    def lag_s(self) -> float:
+        """The one follower's total lag, by the same."""
+        [follower] = self.status()["followers"]
+        return float(follower["lag"]["total"]["seconds"])
+
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
         """In the block its processes stand still; whoever talks to it hears nothing any more."""

@@ -62,8 +62,8 @@ class Lookout:
 
     def _look_at_log(self) -> None:
         progress, settings = self._progress, self._settings
-        if not progress.overdue:
-            progress.log_is_empty = False
+        if not progress.overdue or self._accounting.waiting[1]:
+            progress.log_is_empty = False  # or nobody asks: what waits is in the log
             return
         if time.monotonic() - self._asked_at < ASK_LOG_EVERY_S:
             return

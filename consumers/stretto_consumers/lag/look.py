@@ -98,7 +98,8 @@ class Observer:
             states[mine], heard_s[mine] = own, 0.0
         elif row is not None:
             states[mine] = _by_its_row(states.get(mine), row, settings)
-            heard_s.setdefault(mine, max(0.0, ((facts.now_us if facts else row.heartbeat_us) - row.heartbeat_us) / 1e6))
+            if row.heartbeat_us and facts is not None:
+                heard_s.setdefault(mine, max(0.0, (facts.now_us - row.heartbeat_us) / 1e6))
         oldest, behind = {}, {}
         for name, state in states.items():
             if tail is not None and tail.log is not None and state.epoch == tail.log.epoch:
@@ -116,6 +117,7 @@ class Observer:
             captured=captured(capture),
             log=tail.log if tail is not None else None,
             followers=[states[name] for name in sorted(states)],
+            follower_process=follower.view,
             heard_s=heard_s,
             oldest_us=oldest,
             behind_records=behind,

@@ -22,6 +22,10 @@ from stretto_schemas.lag.facts import LogFacts
 from stretto_schemas.settings import Settings
 
 READ_AT_ONCE = 2000
+SILENT_S = 3.0
+"""A heartbeat comes every second. After so long without a record a broker that is down and one with nothing to say are told apart."""
+ASKED_S = 2.0
+"""A broker that lives answers a question in milliseconds."""
 FURTHEST = 100_000
 """Offsets of the transactions topic, some ten days at rest: who is further behind is told by its own word only."""
 NEAR = 64
@@ -70,6 +74,8 @@ class Tail:
         """Records that were none, by topic: counted and passed over."""
         self._frontiers: list[Counted] = []
         self._epoch = -1
+        self._heard_at = time.monotonic()
+        """When the broker last gave a record or an answer."""
         self._from_lsn = 0
         """What was committed up to here is not among them."""
 
@@ -80,6 +86,7 @@ class Tail:
         self._catch_up(deadline)
         self._subscribe(self._topic, deadline)
         self._catch_up(deadline)
+        self._ask_if_silent()
 
     def read_until(self, end_lsn: int, timeout_s: float) -> None:
         """Read until the log's newest frontier is that far, or the time is up. Raises as `read`."""
@@ -133,6 +140,16 @@ class Tail:
             return furthest.frontier_offset
         return max(low, high - NEAR)
 
+    def _ask_if_silent(self) -> None:
+        """A consumer that gets nothing is not told why: ask. Raises as `read`."""
+        if self._read and time.monotonic() - self._heard_at > SILENT_S:
+            topic = next(iter(self._read))
+            try:
+                self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ASKED_S, cached=False)
+            except KafkaException:  # whatever it says: a client that lost its brokers forgets topics, too
+                raise no_answer(self._settings.kafka, f"reading {topic}") from None
+            self._heard_at = time.monotonic()
+
     def _catch_up(self, deadline: float) -> None:
         """Read until the end of each topic that is read, or until the time is up once something was heard."""
         if not self._read:
@@ -163,6 +180,7 @@ class Tail:
             elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise explain(KafkaException(error), self._settings.kafka, f"reading {topic}")
             return
+        self._heard_at = time.monotonic()
         if topic == self._topic:
             self._frontier(message)
         else:

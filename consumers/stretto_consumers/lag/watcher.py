@@ -139,6 +139,7 @@ def _source_view(seen: Observation, source: _Source) -> SourceView:
         frontier_sequence=log.sequence if log is not None else None,
         frontier_commit_us=log.commit_ts_us if log is not None else None,
         capture=seen.capture,
+        follower_process=seen.follower_process,
         safe_wal_bytes=facts.safe_wal_bytes if facts is not None else None,
         lag=source_stages(seen),
         bytes_per_s=growth_per_s(source.wal),

@@ -88,6 +88,8 @@ class Observation:
     captured: CaptureFacts | None
     log: LogFacts | None
     followers: list[FollowerState]
+    follower_process: ProcessView | None = None
+    """The process of the follower that the settings name; what it said of itself is in `followers`."""
     heard_s: dict[str, float] = field(default_factory=dict)
     """By follower: how long ago its record was made."""
     oldest_us: dict[str, int] = field(default_factory=dict)

@@ -41,6 +41,8 @@ class SourceView(msgspec.Struct):
     frontier_sequence: int | None = None
     frontier_commit_us: int | None = None
     capture: ProcessView | None = None
+    follower_process: ProcessView | None = None
+    """The process of the follower that the settings name, also where it has no copy yet and is not listed."""
     safe_wal_bytes: int | None = None
     """WAL that may still be written before the slot's is in danger; None without a limit."""
     lag: dict[str, StageLag | None] = {}

@@ -5,6 +5,8 @@ const GAP_US = 75e6; // what the monitor remembers is a point a minute; a longer
 const SPAN_US = 300e6; // a line of the table
 const HEIGHT = 280;
 const EDGE = { left: 52, right: 10, top: 10, bottom: 24 };
+// So much is shown where no more is known, and how far its marks are apart; minutes.
+const RANGES = [[5, 1], [15, 3], [30, 5], [60, 10]];
 const STEPS_S = [0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400];
 
 class Chart {
@@ -24,13 +26,15 @@ class Chart {
     this.ticks = draw("g", {});
     this.svg.append(this.ticks, ...Object.values(this.areas), this.line, this.limit, this.limitName, this.cursor, ...Object.values(this.names));
     for (const stage of STAGES) byId("legend").append(make("li", {}, make("span", { class: `swatch f-${stage}` }), `${stage}: ${MEANING[stage]}`));
-    for (const head of ["From", ...STAGES, "total"]) byId("chart-head").append(make("th", { scope: "col", class: head === "From" ? "" : "figure" }, head));
+    byId("chart-head").append(make("th", { scope: "col" }, "From"));
+    for (const head of [...STAGES, "total"]) byId("chart-head").append(make("th", { scope: "col", class: "figure" }, head));
     byId("moment").addEventListener("input", (event) => this.read(Number(event.target.value)));
     this.svg.addEventListener("pointermove", (event) => this.hover(event));
     this.svg.addEventListener("pointerleave", () => this.hover(null));
     byId("chart-details").addEventListener("toggle", () => this.table());
     new ResizeObserver(() => this.paint()).observe(this.svg.parentElement);
     this.now = Date.now() * 1000;
+    [this.range, this.every] = [HOUR_US, 10];
     this.tell();
   }
 
@@ -59,6 +63,9 @@ class Chart {
     if (width < 80) return;
     setAttribute(this.svg, "viewBox", `0 0 ${width} ${HEIGHT}`);
     this.width = width;
+    const known = (this.now - (this.points[0]?.at ?? this.now)) / 60e6;
+    const [minutes, every] = RANGES.find(([most]) => known <= most) ?? RANGES.at(-1);
+    [this.range, this.every] = [minutes * 60e6, width < 520 ? 2 * every : every];
     const buckets = this.buckets(Math.max(40, Math.floor((width - EDGE.left - EDGE.right) / 3)));
     const most = Math.max(0.5, this.budget, ...buckets.map((each) => each.total));
     const step = STEPS_S.find((each) => each * 4 >= most) ?? 86400 * Math.ceil(most / 345600);
@@ -70,10 +77,10 @@ class Chart {
 
   // Spans of time that begin at round times, so that what is drawn moves on without trembling.
   buckets(many) {
-    const span = HOUR_US / many;
+    const span = this.range / many;
     const found = new Map();
     for (const point of this.points) {
-      if (point.at < this.now - HOUR_US) continue;
+      if (point.at < this.now - this.range) continue;
       const index = Math.floor(point.at / span);
       const total = STAGES.reduce((all, stage) => all + (point.seconds[stage] ?? 0), 0);
       if (!(found.get(index)?.total > total)) found.set(index, { at: (index + 0.5) * span, total, seconds: point.seconds });
@@ -82,7 +89,7 @@ class Chart {
   }
 
   x(us) {
-    const part = 1 - (this.now - us) / HOUR_US;
+    const part = 1 - (this.now - us) / this.range;
     return EDGE.left + Math.min(1, Math.max(0, part)) * (this.width - EDGE.left - EDGE.right);
   }
 
@@ -92,9 +99,12 @@ class Chart {
 
   scales(step) {
     const marks = [];
-    for (let seconds = 0; seconds <= this.top + step / 9; seconds += step) marks.push({ key: `y${seconds}`, y: this.y(seconds), words: duration(seconds) });
-    const every = this.width < 520 ? 20 : 10;
-    const first = new Date((this.now - HOUR_US) / 1000);
+    for (let seconds = 0; seconds <= this.top + step / 9; seconds += step) {
+      const words = Number.isInteger(seconds) && seconds < 10 ? `${seconds} s` : duration(seconds);
+      marks.push({ key: `y${seconds}`, y: this.y(seconds), words });
+    }
+    const every = this.every;
+    const first = new Date((this.now - this.range) / 1000);
     first.setMinutes(Math.ceil((first.getMinutes() + 1) / every) * every, 0, 0);
     for (let us = first.getTime() * 1000; us <= this.now; us += every * 60e6) {
       const x = this.x(us);
@@ -108,7 +118,8 @@ class Chart {
       (node, mark) => {
         const [grid, text] = node.children;
         const level = mark.y !== undefined;
-        setAttribute(grid, "d", level ? `M${EDGE.left},${mark.y.toFixed(1)} H${this.width - EDGE.right}` : `M${mark.x.toFixed(1)},${HEIGHT - EDGE.bottom} v4`);
+        const across = `M${EDGE.left},${mark.y?.toFixed(1)} H${this.width - EDGE.right}`;
+        setAttribute(grid, "d", level ? across : `M${mark.x.toFixed(1)},${HEIGHT - EDGE.bottom} v4`);
         setAttribute(text, "x", level ? EDGE.left - 8 : mark.x.toFixed(1));
         setAttribute(text, "y", level ? (mark.y + 4).toFixed(1) : HEIGHT - 6);
         setAttribute(text, "text-anchor", level ? "end" : "middle");
@@ -157,7 +168,7 @@ class Chart {
   // --- reading a moment: by the slider, or with the pointer
 
   read(value) {
-    this.pinned = value >= 600 ? null : this.now - HOUR_US * (1 - value / 600);
+    this.pinned = value >= 600 ? null : this.now - this.range * (1 - value / 600);
     this.place();
     this.tell();
   }
@@ -166,20 +177,20 @@ class Chart {
     if (event === null) this.hovered = null;
     else {
       const part = (event.offsetX - EDGE.left) / (this.width - EDGE.left - EDGE.right);
-      this.hovered = part < 0 || part > 1 ? null : this.now - HOUR_US * (1 - part);
+      this.hovered = part < 0 || part > 1 ? null : this.now - this.range * (1 - part);
     }
     this.place();
     this.tell();
   }
 
   place() {
-    if (this.pinned !== null && this.pinned < this.now - HOUR_US) {
+    if (this.pinned !== null && this.pinned < this.now - this.range) {
       this.pinned = null;
       this.tell();
     }
     const us = this.hovered ?? this.pinned;
     setAttribute(this.cursor, "d", us === null || !this.width ? "" : `M${this.x(us).toFixed(1)},${EDGE.top} V${HEIGHT - EDGE.bottom}`);
-    const value = this.pinned === null ? 600 : Math.round(600 * (1 - (this.now - this.pinned) / HOUR_US));
+    const value = this.pinned === null ? 600 : Math.round(600 * (1 - (this.now - this.pinned) / this.range));
     if (Number(byId("moment").value) !== value) byId("moment").value = value;
   }
 
@@ -217,7 +228,7 @@ class Chart {
       if (point.at < this.now - HOUR_US) continue;
       const from = Math.floor(point.at / SPAN_US) * SPAN_US;
       const most = spans.get(from) ?? {};
-      for (const stage of [...STAGES, "total"]) if (point.seconds[stage] !== undefined) most[stage] = Math.max(most[stage] ?? 0, point.seconds[stage]);
+      for (const [stage, seconds] of Object.entries(point.seconds)) most[stage] = Math.max(most[stage] ?? 0, seconds);
       spans.set(from, most);
     }
     each(

@@ -30,6 +30,12 @@ function paceWords(follower) {
   return `${count(Math.round(follower.rows_per_s), "row")}${volume}`;
 }
 
+function waitsWords(follower) {
+  if (!follower.waiting_transactions && !follower.staged_rows) return "";
+  const onDisk = follower.spilled_bytes ? `, ${bytes(follower.spilled_bytes)} on disk` : "";
+  return `${count(follower.waiting_transactions, "transaction")}, ${count(follower.staged_rows, "row")}${onDisk}`;
+}
+
 const FACTS = [
   ["State", (each) => [each.state, each.said].filter(Boolean).join(": ")],
   ["Trend", trendWords],
@@ -40,7 +46,7 @@ const FACTS = [
   ["Applied", (each) => `${count(each.transactions, "transaction")}, ${count(each.rows, "row")}`],
   ["Position", (each) => lsn(each.end_lsn)],
   ["Newest commit", (each) => each.commit_ts_us],
-  ["Waits", (each) => (each.waiting_transactions || each.staged_rows ? `${count(each.waiting_transactions, "transaction")}, ${count(each.staged_rows, "row")}${each.spilled_bytes ? `, ${bytes(each.spilled_bytes)} on disk` : ""}` : "")],
+  ["Waits", waitsWords],
   ["Its clock", skewWords],
   ["Heard of", (each) => (each.heard_s < 10 ? "in the last 10 s" : `${duration(each.heard_s)} ago`)],
   ["Answers on", (each) => each.address],

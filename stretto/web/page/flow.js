@@ -9,10 +9,18 @@ function stroke(seconds) {
   return 2 + Math.min(12, 3 * Math.log2(1 + Math.max(0, seconds ?? 0)));
 }
 
-function cut(text, pixels) {
-  const most = Math.floor(pixels / 7.6);
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+const ruler = document.createElement("canvas").getContext("2d");
+
+function cut(text, pixels, font) {
+  ruler.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
+  if (ruler.measureText(text).width <= pixels) return text;
+  let most = text.length;
+  while (most > 1 && ruler.measureText(`${text.slice(0, most)}…`).width > pixels) most -= 1;
+  return `${text.slice(0, most)}…`;
 }
+
+const NAME_FONT = "600 15px";
+const STATE_FONT = "600 13px";
 
 function sourceLook(source) {
   const seconds = sum(source.lag, ["wal", "capture"]);
@@ -160,11 +168,11 @@ class Flow {
 
   node([x, y, width, height], name) {
     const lines = [draw("text", { x: x + 14, y: y + height / 2 - 6, class: "name" }), draw("text", { x: x + 14, y: y + height / 2 + 15 })];
-    setText(lines[0], cut(name, width - 24));
+    setText(lines[0], cut(name, width - 28, NAME_FONT));
     const frame = draw("rect", { x, y, width, height, rx: 10 });
     const group = draw("g", { class: "node" }, draw("title", {}, name), frame, ...lines);
     this.svg.append(group);
-    return { group, second: lines[1], room: width - 24 };
+    return { group, second: lines[1], room: width - 28 };
   }
 
   arrow({ path, head: [x, y, turn], label, more }) {
@@ -183,7 +191,7 @@ class Flow {
       const { seconds, look, words } = sourceLook(source);
       this.paint(part, look, seconds, `${lag(seconds)} ${words}`, ["wal", "capture"].map((stage) => `${stage} ${lag(source.lag[stage]?.seconds)}`));
       const kept = source.slot === null ? "" : `, keeps ${bytes(source.slot.retained_bytes)}`;
-      setText(part.second, cut(source.wal_lsn === null ? "does not answer" : `leader${kept}`, part.room));
+      setText(part.second, cut(source.wal_lsn === null ? "does not answer" : `leader${kept}`, part.room, STATE_FONT));
     }
     const sequence = view.sources.map((each) => each.frontier_sequence).filter((each) => each !== null);
     setText(this.kafka.second, sequence.length ? `frontier ${sequence.map((each) => whole.format(each)).join(", ")}` : "no frontier");
@@ -191,9 +199,10 @@ class Flow {
       const follower = followers[index];
       const seconds = sum(follower.lag, ["log", "apply"]);
       const stages = ["log", "apply"].map((stage) => `${stage} ${lag(follower.lag[stage]?.seconds)}`).join(" · ");
-      const delay = follower.delay_s > 0 ? `${lag(seconds)}, ${duration(follower.delay_s)} on purpose` : lag(seconds);
-      this.paint(part, follower.status, (seconds ?? 0) - follower.delay_s, delay, [stages]);
-      setText(part.second, cut([statusWords(follower.status), doing(follower)].filter(Boolean).join(", "), part.room));
+      const beyond = (seconds ?? 0) - follower.delay_s; // a delay that was asked for is no lag to draw
+      const onPurpose = beyond > FLOOR_S ? `${lag(beyond)} beyond its delay` : `${lag(seconds)}, on purpose`;
+      this.paint(part, follower.status, beyond, follower.delay_s > 0 ? onPurpose : lag(seconds), [stages]);
+      setText(part.second, cut([statusWords(follower.status), doing(follower)].filter(Boolean).join(", "), part.room, STATE_FONT));
       setAttribute(part.group, "class", `node chooses s-${follower.status}`);
     }
     if (rest > 0) {

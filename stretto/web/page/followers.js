@@ -1,13 +1,22 @@
 // The table of all followers: sorted by what was asked for, sifted by name and status.
 
+// The largest first; what is not known comes last.
+function most(figure) {
+  return (one, other) => (figure(other) ?? -1) - (figure(one) ?? -1) || byName(one, other);
+}
+
+function byStage(one, other) {
+  return (one.stage || "~").localeCompare(other.stage || "~") || worstFirst(one, other);
+}
+
 const COLUMNS = [
   { name: "name", head: "Follower", sort: byName },
   { name: "status", head: "Status", sort: worstFirst },
-  { name: "lag", head: "Lag", figure: true, sort: (one, other) => (total(other) ?? -1) - (total(one) ?? -1) || byName(one, other) },
-  { name: "stage", head: "Most in", minor: true, sort: (one, other) => (one.stage || "~").localeCompare(other.stage || "~") || worstFirst(one, other) },
-  { name: "catch", head: "Caught up in", figure: true, minor: true, sort: (one, other) => (other.catch_up_s ?? -1) - (one.catch_up_s ?? -1) || byName(one, other) },
-  { name: "rows", head: "Rows/s", figure: true, minor: true, sort: (one, other) => (other.rows_per_s ?? -1) - (one.rows_per_s ?? -1) || byName(one, other) },
-  { name: "p99", head: "p99, hour", figure: true, minor: true, sort: (one, other) => (other.visible.hour?.p99 ?? -1) - (one.visible.hour?.p99 ?? -1) || byName(one, other) },
+  { name: "lag", head: "Lag", figure: true, sort: most(total) },
+  { name: "stage", head: "Most in", minor: true, sort: byStage },
+  { name: "catch", head: "Caught up in", figure: true, minor: true, sort: most((each) => each.catch_up_s) },
+  { name: "rows", head: "Rows/s", figure: true, minor: true, sort: most((each) => each.rows_per_s) },
+  { name: "p99", head: "p99, hour", figure: true, minor: true, sort: most((each) => each.visible.hour?.p99) },
   { name: "why", head: "Why", minor: true },
 ];
 

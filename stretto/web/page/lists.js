@@ -2,16 +2,19 @@
 
 const MOST_SAID = 10; // followers whose last error is listed
 
+const START = "start `stretto run capture`, or name its address: `capture_address` in section [http]";
+
 function troubles(view) {
-  const found = view.problems.map((each) => ({ what: each.found, more: each.expected && `Expected: ${each.expected}`, fix: each.fix }));
+  const all = view.problems.map((each) => ({ what: each.found, more: each.expected && `Expected: ${each.expected}`, fix: each.fix }));
   for (const { capture } of view.sources) {
-    if (capture !== null && capture.state !== "running") found.push({ what: `capture is ${capture.state}${capture.said ? `: ${capture.said}` : ""}`, fix: capture.state === "unreachable" ? "start `stretto run capture`, or name its address: `capture_address` in section [http]" : "" });
+    if (capture === null || capture.state === "running") continue;
+    all.push({ what: `capture is ${[capture.state, capture.said].filter(Boolean).join(": ")}`, fix: capture.state === "unreachable" ? START : "" });
   }
   const said = view.followers.filter((each) => each.said && each.state !== "running" && each.state !== "copying");
-  for (const each of said.slice(0, MOST_SAID)) found.push({ what: `follower ${each.name} is ${each.state}: ${each.said}`, fix: "" });
-  for (const hint of view.hints) found.push({ what: hint, fix: "" });
-  if (view.unreadable) found.push({ what: `${count(view.unreadable, "record")} of the watched topics could not be read`, fix: "" });
-  return found;
+  for (const each of said.slice(0, MOST_SAID)) all.push({ what: `follower ${each.name} is ${each.state}: ${each.said}`, fix: "" });
+  for (const hint of view.hints) all.push({ what: hint, fix: "" });
+  if (view.unreadable) all.push({ what: `${count(view.unreadable, "record")} of the watched topics could not be read`, fix: "" });
+  return [...new Map(all.map((each) => [each.what + each.fix, each])).values()]; // said once, whoever says it
 }
 
 function showProblems(view) {
@@ -20,7 +23,7 @@ function showProblems(view) {
   each(
     byId("problem-list"),
     found,
-    (each) => each.what,
+    (each) => each.what + each.fix,
     () => make("li", {}, make("strong", {}), make("span", { class: "second" }), make("span", { class: "fix" })),
     (node, each) => {
       const [what, more, fix] = node.children;
@@ -110,8 +113,8 @@ function showAlerts(view) {
     view.alerts,
     (alert) => [alert.kind, alert.follower, alert.source, alert.at_us].join("/"),
     (alert) => {
-      const node = make("li", { class: alert.recovered ? "over" : "" }, make("p", {}, make("strong", {}), " ", make("time", { class: "second" })), make("p", {}), make("p", { class: "second" }));
-      return node;
+      const head = make("p", {}, make("strong", {}), " ", make("time", { class: "second" }));
+      return make("li", { class: alert.recovered ? "over" : "" }, head, make("p", {}), make("p", { class: "second" }));
     },
     (node, alert) => {
       const [head, reason, likely] = node.children;
@@ -121,7 +124,8 @@ function showAlerts(view) {
       setAttribute(head.firstChild, "class", `word s-${look}`);
       const lasted = duration((alert.at_us - alert.since_us) / 1e6);
       const was = alert.kind === "budget" ? "its budget" : alert.before.replace("_", " ");
-      setTime(head.lastChild, alert.recovered ? alert.at_us : alert.since_us, (us) => (alert.recovered ? `${moment(us)}, after ${lasted} of ${was}` : `since ${moment(us)}`));
+      if (alert.recovered) setTime(head.lastChild, alert.at_us, (us) => `${moment(us)}, after ${lasted} of ${was}`);
+      else setTime(head.lastChild, alert.since_us, (us) => `since ${moment(us)}`);
       setText(reason, alert.reason);
       setWords(likely, alert.likely ? `Likely: ${alert.likely}` : "");
     },

@@ -2,7 +2,9 @@
 
 const MOST_TOLD = 3; // changes of status that are spoken one by one
 
-const state = { view: null, chosen: decodeURIComponent(location.hash.slice(1)), statuses: null, lost: null, asked: "" };
+const LATE_S = 5;
+
+const state = { view: null, chosen: decodeURIComponent(location.hash.slice(1)), statuses: null, lost: null, asked: "", lookedAt: null };
 const chart = new Chart();
 const flow = new Flow(byId("flow"), byId("flow-words"), choose);
 const followers = new Followers(choose);
@@ -99,8 +101,19 @@ function showWire(what) {
   }
   setAttribute(wire, "class", what);
   setText(byId("wire-word"), what === "live" ? "● Live" : "✕ No connection");
-  setText(byId("wire-since"), "");
   setHidden(byId("lost"), what === "live");
+  showAge();
 }
 
-connect(show, showWire);
+// A look takes long where servers do not answer: what is shown is then older than it seems.
+function showAge() {
+  const seconds = state.lookedAt === null || state.lost !== null ? 0 : (Date.now() - state.lookedAt) / 1000;
+  setText(byId("wire-since"), seconds > LATE_S ? `, last look ${duration(seconds)} ago` : "");
+}
+
+setInterval(showAge, 1000);
+
+connect((view) => {
+  state.lookedAt = Date.now();
+  show(view);
+}, showWire);

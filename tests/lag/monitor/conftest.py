@@ -7,12 +7,12 @@ import pytest
 from stretto.embedded.kafka import EmbeddedKafka
 from tests import stacks
 from tests.fix_processes import processes
-from tests.lag.monitor.fix_log import PLAIN, written
+from tests.lag.monitor.fix_log import written
 
 __all__ = ["processes", "written"]
 
 
 @pytest.fixture
 def kafka_settings(kafka: EmbeddedKafka) -> dict[str, str]:
-    """The broker, and a codec that Faust's client reads without help."""
-    return {stacks.BOOTSTRAP: kafka.bootstrap, **PLAIN}
+    """The broker."""
+    return {stacks.BOOTSTRAP: kafka.bootstrap}

@@ -208,7 +208,3 @@ def written(
     log = WrittenLog(settings_over(leader_db, follower_db, kafka_settings, prefix))
     yield log
     log.close()
-
-
-PLAIN = {"STRETTO_KAFKA__COMPRESSION": "gzip"}
-"""A codec that Faust's client reads without help."""

@@ -94,7 +94,9 @@ def pipeline(followers: list[FollowerView], **changed: object) -> PipelineView:
     return view
 
 
-BLOCKED = "pid 4711 (nightly report) holds a lock on public.orders that it waits for; end that transaction, or wait for it"
+BLOCKED = (
+    "pid 4711 (nightly report) holds a lock on public.orders that it waits for; end that transaction, or wait for it"
+)
 
 
 def busy() -> PipelineView:

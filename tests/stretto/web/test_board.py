@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from stretto.embedded.processes import wait_until
 from stretto.web import board as module
 from stretto.web.board import Board, TooManyBrowsers
 
@@ -42,12 +43,14 @@ def test_a_look_that_another_thread_puts_wakes_all_who_wait() -> None:
         with board.watching() as browser:
             return await browser.next(SOON_S)
 
+    def look_once_all_watch() -> None:
+        assert wait_until(lambda: board.watched_by == 5, SOON_S)
+        board.put(b"look")
+
     async def watch() -> list[bytes | None]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one()) for _ in range(5)]
-            while board.watched_by < 5:
-                await asyncio.sleep(0)
-            await asyncio.to_thread(board.put, b"look")
+            await asyncio.to_thread(look_once_all_watch)
         return [task.result() for task in tasks]
 
     board = Board()

@@ -1,0 +1,1 @@
+"""`stretto top`: all followers on one screen, look by look."""
