@@ -36,6 +36,8 @@ ENV PATH=/opt/stretto/bin:/opt/client/bin:/usr/local/bin:/usr/bin:/bin \
     STRETTO_HTTP__HOST=0.0.0.0 \
     STRETTO_HTTP__CAPTURE_PORT=9188 \
     STRETTO_HTTP__FOLLOWER_PORT=9188 \
+    STRETTO_HTTP__LAG_PORT=9188 \
+    STRETTO_HTTP__WEB_PORT=9188 \
     STRETTO_FOLLOWER__SPILL_DIR=/var/lib/stretto
 USER stretto
 WORKDIR /var/lib/stretto

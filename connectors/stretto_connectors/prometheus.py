@@ -118,6 +118,7 @@ class FollowerCollector:
             (metrics.WAITING_TRANSACTIONS, lambda state: state.waiting_transactions),
             (metrics.STAGED_ROWS, lambda state: state.staged_rows),
             (metrics.APPLY_DELAY, lambda state: state.delay_s),
+            (metrics.LAG_BUDGET, lambda state: state.budget_s),
             (metrics.PAUSED, lambda state: state.state == "paused"),
         )
         for name, value in of:

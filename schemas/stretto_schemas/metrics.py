@@ -60,7 +60,8 @@ SLOT_RETAINED = MetricName(
     "stretto_slot_retained_wal_bytes",
     "WAL that the source keeps for the slot.",
     ("source",),
-    by=("capture",),
+    by=("capture", "monitor"),
+    when="the source has answered the process",
 )
 CAPTURED_RECORDS = MetricName(
     "stretto_capture_records_total",
@@ -123,13 +124,19 @@ RESTARTS = MetricName(
     "Times a process began its session again after an error.",
     ("process", "source"),
     kind="counter",
-    by=("capture", "follower"),
+    by=("capture", "follower", "monitor"),
 )
 ACTIVE = MetricName(
     "stretto_active",
     "1 while this process is the active one for its source, 0 as a stand-by.",
     ("process", "source"),
-    by=("capture", "follower"),
+    by=("capture", "follower", "monitor"),
+)
+READY = MetricName(
+    "stretto_ready",
+    "1 while /readyz, asked without a query, answers 200.",
+    ("process",),
+    by=("capture", "follower", "monitor"),
 )
 SPILLED_BYTES = MetricName(
     "stretto_apply_spilled_bytes",
@@ -141,7 +148,7 @@ RETAINED_LIMIT = MetricName(
     "stretto_slot_safe_wal_bytes",
     "WAL that may still be written before the slot's is in danger; no sample without max_slot_wal_keep_size.",
     ("source",),
-    by=("capture",),
+    by=("capture", "monitor"),
     when="the source has max_slot_wal_keep_size",
 )
 CLOCK_SKEW = MetricName(
@@ -176,8 +183,15 @@ APPLY_DELAY = MetricName(
     "stretto_apply_delay_seconds",
     "How long after their commit transactions are shown on purpose.",
     ("source", "follower"),
-    by=("follower",),
-    when="the process applies",
+    by=("follower", "monitor"),
+    when="the process applies, or is the monitor",
+)
+LAG_BUDGET = MetricName(
+    "stretto_lag_budget_seconds",
+    "More total lag than this, beyond the delay, is an alert; 0: no budget.",
+    ("source", "follower"),
+    by=("follower", "monitor"),
+    when="the process applies, or is the monitor",
 )
 PAUSED = MetricName(
     "stretto_apply_paused",
@@ -188,16 +202,23 @@ PAUSED = MetricName(
 )
 COPY_RATIO = MetricName(
     "stretto_copy_progress_ratio",
-    "Part of a first copy that is done, 0 to 1.",
+    "Part of the first copy that is done; 1 when it is.",
     ("source", "follower"),
     by=("monitor",),
-    when="a first copy is under way",
+    when="it can be told",
 )
 MONITOR_STATUS = MetricName(
     "stretto_lag_status",
     "1 for the status that the monitor gives a follower, 0 for the others.",
     ("source", "follower", "status"),
     by=("monitor",),
+)
+MONITOR_STAGES = MetricName(
+    "stretto_lag_stage_seconds",
+    "Source time between the two ends of this stage, as the monitor sees it: all stages, also of processes that are silent.",
+    ("source", "follower", "stage"),
+    by=("monitor",),
+    when="it can be told",
 )
 MONITOR_SLOPE = MetricName(
     "stretto_lag_slope",
@@ -233,7 +254,6 @@ HOOK_FAILURES = MetricName(
     ("hook",),
     kind="counter",
     by=("monitor",),
-    when="a hook is set",
 )
 CONSUMERGROUP_LAG = MetricName(
     "kafka_consumergroup_lag",

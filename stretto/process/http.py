@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from stretto.process.page import render
+from stretto.process.ready import ReadyCollector
 from stretto.process.service import Service, Viewed
 from stretto_schemas.duration import parse_duration
 from stretto_schemas.errors import SettingsError, UsageError
@@ -107,6 +108,7 @@ class HealthServer:
         except OSError as error:
             raise not_listening(host, port, error, setting=setting) from None
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._readiness = ReadyCollector(service)
 
     @property
     def port(self) -> int:
@@ -114,6 +116,7 @@ class HealthServer:
         return int(self._server.server_address[1])
 
     def __enter__(self) -> HealthServer:
+        REGISTRY.register(self._readiness)
         self._thread.start()
         return self
 
@@ -122,6 +125,7 @@ class HealthServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        REGISTRY.unregister(self._readiness)
 
     def _index(self, _: Request) -> Answer:
         service = self._service

@@ -27,6 +27,7 @@ STATE = FollowerState(
     rows=50,
     state="paused",
     delay_s=30.0,
+    budget_s=5.0,
     skew_us=-1500,
     waiting_transactions=3,
     staged_rows=40,
@@ -38,6 +39,7 @@ OF_STATE = (
     metrics.WAITING_TRANSACTIONS,
     metrics.STAGED_ROWS,
     metrics.APPLY_DELAY,
+    metrics.LAG_BUDGET,
     metrics.PAUSED,
 )
 
@@ -58,6 +60,7 @@ def test_what_a_follower_says_is_what_is_exported() -> None:
     assert value(made, metrics.WAITING_TRANSACTIONS) == 3
     assert value(made, metrics.STAGED_ROWS) == 40
     assert value(made, metrics.APPLY_DELAY) == 30
+    assert value(made, metrics.LAG_BUDGET) == 5
     assert value(made, metrics.PAUSED) == 1
     assert value(made, metrics.CLOCK_SKEW, process="follower") == -0.0015
     quantiles = {q: value(made, metrics.VISIBLE_QUANTILE, window="minute", quantile=q) for q in ("0.5", "0.95", "0.99")}

@@ -42,10 +42,11 @@ class Composed:
     def __init__(self, *files: str, **environment: str) -> None:
         """`files`: those of the checkout that are laid over compose.yaml; `environment`: as a .env file would say."""
         self._files = [argument for file in ("compose.yaml", *files) for argument in ("--file", file)]
-        leader, follower, kafka, capture, prometheus, process, *others = free_ports(8)
+        leader, follower, kafka, capture, lag, web, prometheus, process, *others = free_ports(10)
         self.name = f"stretto-test-{uuid.uuid4().hex[:8]}"
         self.leader_port, self.follower_port = leader, follower
-        self.capture_port, self.prometheus_port = capture, prometheus
+        self.capture_port, self.lag_port, self.web_port = capture, lag, web
+        self.prometheus_port = prometheus
         self._environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.name,
@@ -55,6 +56,8 @@ class Composed:
             "STRETTO_KAFKA_PORT": str(kafka),
             "STRETTO_CAPTURE_PORT": str(capture),
             "STRETTO_FOLLOWER_PORTS": f"{process}-{others[-1]}",
+            "STRETTO_LAG_PORT": str(lag),
+            "STRETTO_WEB_PORT": str(web),
             "STRETTO_PROMETHEUS_PORT": str(prometheus),
             **environment,
         }
@@ -69,6 +72,11 @@ class Composed:
     ) -> None:
         self._watched.close()
         self.down()
+
+    @property
+    def prometheus(self) -> str:
+        """Where the profile `observe` has it, `host:port`."""
+        return f"127.0.0.1:{self.prometheus_port}"
 
     def changed(self, *files: str, **environment: str) -> Composed:
         """The same project as if these files were laid over it too, or its .env file said this."""

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import pytest
 
 from stretto.embedded.processes import wait_until
 from stretto_schemas import metrics
 from tests.containers.composed import Composed
+from tests.deploy.test_rules import CHECKS
 from tests.pages import block
+from tests.panels import asked, empty, panels
 
-ALL = ("leader", "follower-db", "kafka", "capture", "follower")
+ALL = ("leader", "follower-db", "kafka", "capture", "follower", "lag", "web")
+OURS = ("capture", "follower", "lag", "web")
 ROWS_S = 60.0
 """Rows that are written once all is healthy are on the follower within this."""
 
@@ -67,12 +68,13 @@ def test_rows_written_to_the_leader_are_on_the_follower(composed: Composed) -> N
     assert any("source leader is ready" in line for line in said)
     what, where, trouble = said[-3:]
     assert f"127.0.0.1:{composed.leader_port} is copied to 127.0.0.1:{composed.follower_port}" in what
+    assert f"http://127.0.0.1:{composed.web_port}" in where
     assert f"http://127.0.0.1:{composed.capture_port}" in where
     assert "stretto doctor" in trouble
 
 
 def test_the_containers_of_ours_may_write_nothing_but_their_own(composed: Composed) -> None:
-    for service in ("capture", "follower"):
+    for service in OURS:
         done = composed.run("exec", "-T", service, "sh", "-c", "id -u; touch /x /opt/stretto/x; cat /proc/self/status")
         assert done.stdout.startswith("10001\n")
         assert done.stderr.count("Read-only file system") == 2
@@ -81,7 +83,7 @@ def test_the_containers_of_ours_may_write_nothing_but_their_own(composed: Compos
 
 def test_no_volume_of_ours_is_without_a_name(composed: Composed) -> None:
     """One that has none outlives its container when `--scale` takes that away."""
-    for service in ("capture", "follower"):
+    for service in OURS:
         form = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
         container = f"{composed.name}-{service}-1"
         done = subprocess.run(
@@ -96,11 +98,20 @@ def test_only_loopback_is_published(composed: Composed) -> None:
         assert set(published) <= {"127.0.0.1"}, name
 
 
-def asked(composed: Composed, path: str, **query: str) -> Any:
-    """What Prometheus answers."""
-    address = f"http://127.0.0.1:{composed.prometheus_port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        return json.load(answer)["data"]
+def page(port: int, path: str) -> str:
+    """What a process answers on this machine's loopback."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_the_monitor_judges_the_follower_and_the_page_shows_it(composed: Composed) -> None:
+    def statuses(view: str) -> dict[str, str]:
+        return {each["name"]: each["status"] for each in json.loads(view)["followers"]}
+
+    assert wait_until(lambda: statuses(page(composed.lag_port, "/status")) == {"follower": "OK"}, 60.0)
+    assert wait_until(lambda: statuses(page(composed.web_port, "/view")) == {"follower": "OK"}, 60.0)
+    assert "Stretto" in page(composed.web_port, "/")
 
 
 @pytest.fixture(scope="module")
@@ -112,20 +123,33 @@ def observed(composed: Composed) -> Composed:
 
 
 def test_prometheus_has_every_documented_metric(observed: Composed) -> None:
-    running = {"capture", "follower"}
+    running = {"capture", "follower", "monitor"}
     wanted = {name.name for name in metrics.ALL if running & set(name.by) and not name.when}
 
     def lacking() -> set[str]:
-        found = set(asked(observed, "label/__name__/values"))
+        found = set(asked(observed.prometheus, "label/__name__/values"))
         return {name for name in wanted if not {name, f"{name}_count"} & found}
 
     assert wait_until(lambda: not lacking(), 60.0), lacking()
 
 
-def test_the_rules_are_what_promtool_takes(observed: Composed) -> None:
-    done = observed.run("exec", "-T", "prometheus", "promtool", "check", "rules", "/etc/stretto/stretto.rules.yml")
-    assert "SUCCESS: 3 rules found" in done.stdout
-    observed.run("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/stretto/prometheus.yml")
+@pytest.mark.parametrize("arguments", CHECKS, ids=" ".join)
+def test_the_rules_are_what_promtool_takes(observed: Composed, arguments: tuple[str, ...]) -> None:
+    *command, file = arguments
+    done = observed.run("exec", "-T", "prometheus", "promtool", *command, f"/etc/stretto/{file}")
+    assert "SUCCESS" in done.stdout
+
+
+def test_every_panel_of_the_dashboards_shows_something(observed: Composed) -> None:
+    """Two scrapes lie 5 s apart, so rates need some more than the shortest that Grafana takes."""
+    observed.run("up", "--detach", "--no-recreate", "load")
+    try:
+        shown = panels()
+        assert wait_until(lambda: not empty(observed.prometheus, shown, "30s"), 120.0), empty(
+            observed.prometheus, shown, "30s"
+        )
+    finally:
+        observed.run("rm", "--stop", "--force", "load")
 
 
 def test_status_asks_both_processes(composed: Composed) -> None:
@@ -219,7 +243,7 @@ def test_a_stopped_follower_makes_an_alert_fire_and_shows_in_the_lag(observed: C
     observed.leader("create table unseen (id int primary key)")
 
     def firing() -> bool:
-        alerts = asked(observed, "alerts")["alerts"]
+        alerts = asked(observed.prometheus, "alerts")["alerts"]
         return any(
             each["labels"]["alertname"] == "StrettoFollowerDown" and each["state"] == "firing" for each in alerts
         )

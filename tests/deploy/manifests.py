@@ -73,15 +73,21 @@ def built() -> tuple[Manifest, ...]:
 
 
 def _build() -> Iterator[Manifest]:
+    for folder in kustomizations():
+        if kustomization(folder)["kind"] != "Component":
+            yield from build(folder, f"{folder.relative_to(KUBERNETES)}/")
+
+
+def build(folder: Path, origin: str) -> Iterator[Manifest]:
+    """What kustomize makes of a folder."""
     commands = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}
     command = next((command for program, command in commands.items() if shutil.which(program)), None)
-    for folder in kustomizations():
-        if command is None or kustomization(folder)["kind"] == "Component":
-            continue
-        made = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True, timeout=60)
-        assert made.stderr == ""
-        for tree in yaml.safe_load_all(made.stdout):
-            yield Manifest(f"{folder.relative_to(KUBERNETES)}/", tree)
+    if command is None:
+        return
+    made = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True, timeout=60)
+    assert made.stderr == ""
+    for tree in yaml.safe_load_all(made.stdout):
+        yield Manifest(origin, tree)
 
 
 def manifests() -> list[Manifest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import tomllib
 import urllib.request
@@ -25,6 +26,7 @@ from tests.deploy.manifests import (
     ROOT,
     Manifest,
     Tree,
+    build,
     built,
     containers,
     kustomization,
@@ -63,6 +65,7 @@ WHOLE = {"status", "doctor", "verify"}
 PRINCIPALS = {
     "stretto-capture": "stretto-capture",
     "stretto-follower": "stretto-follower",
+    "stretto-lag": "stretto-lag",
     "stretto-setup": "stretto-admin",
     "stretto-tools": "stretto-admin",
 }
@@ -250,7 +253,8 @@ def test_probes_and_scrapes_ask_for_pages_that_are_served(manifest: Manifest, po
     assert manifest.pod is not None
     (container,) = manifest.pod["containers"]
     http = settings_of(container, tmp_path).http
-    served = http.capture_port if container["args"] == ["run", "capture"] else http.follower_port
+    ports = {"capture": http.capture_port, "follower": http.follower_port, "lag": http.lag_port, "web": http.web_port}
+    served = ports[container["args"][-1]]
     assert container["ports"] == [{"name": "http", "containerPort": served}]
     assert http.host == image()["STRETTO_HTTP__HOST"]
     asked = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
@@ -260,9 +264,10 @@ def test_probes_and_scrapes_ask_for_pages_that_are_served(manifest: Manifest, po
         "readiness": "/readyz",
     }
     assert {get["port"] for get in asked.values()} == {"http"}
-    notes = manifest.tree["spec"]["template"]["metadata"]["annotations"]
-    assert notes["prometheus.io/port"] == str(served)
-    for path in {get["path"] for get in asked.values()} | {notes["prometheus.io/path"]}:
+    notes = manifest.tree["spec"]["template"]["metadata"].get("annotations")
+    assert (notes is None) == (container["args"] == ["web"])  # the page has no metrics
+    assert notes is None or notes["prometheus.io/port"] == str(served)
+    for path in {get["path"] for get in asked.values()} | ({notes["prometheus.io/path"]} if notes else set()):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             assert answer.status == HTTPStatus.OK
 
@@ -294,7 +299,7 @@ def test_all_pods_are_behind_the_network_policy_and_the_monitor() -> None:
     (components,) = chosen["PodMonitor"]["selector"]["matchExpressions"]
     labelled = [manifest.tree["spec"]["template"]["metadata"]["labels"] for manifest in PODS]
     assert all(everywhere.items() <= each.items() for each in labelled)
-    assert set(components["values"]) == {each[components["key"]] for each in labelled} - {"setup", "tools"}
+    assert set(components["values"]) == {each[components["key"]] for each in labelled} - {"setup", "tools", "web"}
     assert [each["port"] for each in chosen["PodMonitor"]["podMetricsEndpoints"]] == ["http"]
     assert [each["port"] for each in chosen["NetworkPolicy"]["ingress"][0]["ports"]] == ["http"]
 
@@ -353,14 +358,33 @@ def test_every_process_is_somebody_of_its_own_for_kafka(example: list[Manifest])
 def test_a_process_has_no_logins_but_its_own(example: list[Manifest]) -> None:
     pods = {manifest.name: manifest.pod for manifest in example if manifest.kind == "Deployment" and manifest.pod}
     found = {name: logins(pod, pod["containers"][0]) for name, pod in pods.items()}
-    assert found == {"stretto-capture": {"source", "kafka"}, "stretto-follower": {"follower", "kafka"}}
+    assert found == {
+        "stretto-capture": {"source", "kafka"},
+        "stretto-follower": {"follower", "kafka"},
+        "stretto-lag": {"source", "follower", "kafka"},
+    }
     assert {
         name: {each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
         for name, pod in pods.items()
     } == {
         "stretto-capture": {"stretto-source", "stretto-kafka-capture"},
         "stretto-follower": {"stretto-follower", "stretto-kafka-follower"},
+        "stretto-lag": {"stretto-source", "stretto-follower", "stretto-kafka-lag"},
     }
+
+
+def test_the_components_that_the_example_leaves_out_fit_in(example: list[Manifest], tmp_path: Path) -> None:
+    """The page has the image, the namespace and the login at Kafka of the rest."""
+    copy = shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    file = copy / "example" / "kustomization.yaml"
+    file.write_text(file.read_text().replace("  # - ../", "  - ../"))
+    made = list(build(copy / "example", "example/"))
+    added = {(each.kind, each.name) for each in made} - {(each.kind, each.name) for each in example}
+    assert added == {("Deployment", "stretto-web"), ("Service", "stretto-web"), ("PodMonitor", "stretto")}
+    (pod,) = [each.pod for each in made if each.name == "stretto-web" and each.pod is not None]
+    assert logins(pod, pod["containers"][0]) == {"source", "follower", "kafka"}
+    assert pod["containers"][0]["image"] == "registry.example.org/stretto:0.1.0"
+    assert {each.tree["metadata"]["namespace"] for each in made} == {"shop"}
 
 
 def test_the_example_is_what_it_is_meant_to_be(example: list[Manifest]) -> None:

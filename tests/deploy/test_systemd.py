@@ -40,19 +40,19 @@ def read(unit: Path) -> Sections:
 
 
 def named(unit: Path) -> str:
-    """capture or follower."""
+    """capture, follower, lag or web."""
     return unit.name.removeprefix("stretto-").removesuffix("@.service")
 
 
 def test_there_is_one_for_each_process() -> None:
-    assert [named(unit) for unit in UNITS] == ["capture", "follower"]
+    assert [named(unit) for unit in UNITS] == ["capture", "follower", "lag", "web"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=named)
 def test_it_has_three_sections_in_which_every_key_stands_once_but_for_lists(unit: Path) -> None:
     sections = read(unit)
     assert list(sections) == ["Unit", "Service", "Install"]
-    lists = {"Environment", "SystemCallFilter"}
+    lists = {"Environment", "LoadCredential", "SystemCallFilter"}
     assert {key for section in sections.values() for key, values in section.items() if len(values) > 1} <= lists
 
 
@@ -73,20 +73,23 @@ def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
 def test_it_runs_the_process_with_the_file_of_its_instance(unit: Path) -> None:
     program, *arguments = read(unit)["Service"]["ExecStart"][0].split()
     assert program == PROGRAM
-    assert arguments == ["run", named(unit), "--config", "/etc/stretto/%i.toml"]
+    command = ["web"] if named(unit) == "web" else ["run", named(unit)]
+    assert arguments == [*command, "--config", "/etc/stretto/%i.toml"]
     done = CliRunner().invoke(app, [*arguments, "--help"])
     assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=named)
-def test_its_variables_are_settings_and_its_credential_is_the_file_they_name(unit: Path, tmp_path: Path) -> None:
+def test_its_variables_are_settings_and_its_credentials_are_the_files_they_name(unit: Path, tmp_path: Path) -> None:
     service = read(unit)["Service"]
     given = dict(each.split("=", 1) for each in service["Environment"])
-    (credential,) = service["LoadCredential"]
-    name, path = credential.split(":")
-    assert [value for key, value in given.items() if key.endswith("_FILE")] == [f"%d/{name}"]
-    assert path.startswith("/etc/stretto/%i.")
-    (tmp_path / name).write_text("x")
+    credentials = dict(each.split(":") for each in service["LoadCredential"])
+    needed = {"capture": ["source"], "follower": ["follower"]}.get(named(unit), ["source", "follower"])
+    assert list(credentials) == needed
+    assert [value for key, value in given.items() if key.endswith("_FILE")] == [f"%d/{name}" for name in credentials]
+    for name, path in credentials.items():
+        assert path == f"/etc/stretto/%i.{name}.password"
+        (tmp_path / name).write_text("x")
     settings = load(None, {key: value.replace("%d", str(tmp_path)) for key, value in given.items()})
     if named(unit) == "follower":
         assert str(settings.follower.spill_dir) == "%S/" + service["StateDirectory"][0]
@@ -103,10 +106,10 @@ def test_it_is_started_again_unless_that_cannot_help(unit: Path) -> None:
     assert sections["Unit"]["StartLimitIntervalSec"] == ["0"]
 
 
-def test_both_are_confined_alike() -> None:
-    confined = [unit.read_text().partition("\nDynamicUser=")[2] for unit in UNITS]
-    assert confined[0]
-    assert confined[0] == confined[1]
+def test_all_are_confined_alike() -> None:
+    confined = {unit.read_text().partition("\nDynamicUser=")[2] for unit in UNITS}
+    assert len(confined) == 1
+    assert all(confined)
 
 
 def test_the_page_runs_the_installed_program_with_the_logins_that_its_commands_need(tmp_path: Path) -> None:

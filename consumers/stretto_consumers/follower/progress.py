@@ -111,6 +111,7 @@ class Progress:
         """Batches read and not yet visible, oldest first."""
         self._applied_at = 0.0
         RESTARTS.labels("follower", source)  # shown as 0 from the start
+        ACTIVE.labels("follower", source)
         labels = (source, follower)
         self._metrics = (
             _records.labels(*labels),

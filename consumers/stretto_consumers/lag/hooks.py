@@ -51,6 +51,8 @@ class Hooks:
 
     def __init__(self, lag: LagSettings) -> None:
         """Raises SettingsError for a command that cannot be split."""
+        for name in ("command", "url"):
+            FAILURES.labels(name)  # shown as 0 from the start
         self._hooks: list[_Hook] = []
         if lag.hook_command:
             command = split(lag.hook_command)
@@ -79,7 +81,6 @@ class _Hook:
     """One hook and its thread."""
 
     def __init__(self, name: str, lag: LagSettings, take: Callable[[Alert, threading.Event], None]) -> None:
-        FAILURES.labels(name)  # shown as 0 from the start
         self._name = name
         self._tries = lag.hook_tries
         self._take = take

@@ -75,6 +75,7 @@ class Progress:
         self._inside: Callable[[], Inside] = lambda: Inside(0)
         self._in_flight = 0
         RESTARTS.labels("capture", source)  # shown as 0 from the start
+        ACTIVE.labels("capture", source)
         labels = (source,)
         self._metrics = (
             _records.labels(*labels),

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 
 import pytest
+from prometheus_client import REGISTRY
 
 from stretto.process.healthcheck import check
 from stretto.process.http import HealthServer
 from stretto.process.page import flat, render
+from stretto_schemas import metrics
 
 
 class Toy:
@@ -92,6 +94,14 @@ def test_the_health_check_says_what_readyz_says(server: HealthServer, toy: Toy) 
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "starting: no session yet\n")
+
+
+def test_readiness_is_also_a_metric_while_it_is_served(toy: Toy) -> None:
+    with HealthServer(toy, "127.0.0.1", 0, setting="capture_port"):
+        assert REGISTRY.get_sample_value(metrics.READY.name, {"process": "capture"}) == 1
+        toy.answer = (False, "starting: no session yet")
+        assert REGISTRY.get_sample_value(metrics.READY.name, {"process": "capture"}) == 0
+    assert REGISTRY.get_sample_value(metrics.READY.name, {"process": "capture"}) is None
 
 
 def test_the_health_check_of_a_process_that_does_not_listen() -> None:

@@ -24,12 +24,19 @@ from stretto_consumers.lag.watcher import Watcher
 from stretto_schemas import metrics
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.lag.facts import Observation
+from stretto_schemas.lag.verdict import TROUBLE
 from stretto_schemas.lag.view import Alert, PipelineView, Point
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
 TOLD = counter(metrics.MONITOR_ALERTS)
+
+ALERTED = [
+    *(("status", status) for status in (*TROUBLE, "OK")),
+    *(("budget", status) for status in ("exceeded", "kept")),
+]
+"""Kinds and statuses that an alert or a recovery can have."""
 
 TELL_POINTS_S = 5.0
 """Looks are written together this often, also where there is no follower: whether Kafka takes them says that it is there."""
@@ -57,6 +64,8 @@ class Looks:
         """What ended the loop."""
         self.hooks = Hooks(settings.lag)
         self.alert_log = AlertLog(settings.kafka, found.alerts)
+        for told in ALERTED:
+            TOLD.labels(*told)  # shown as 0 from the start
         self._every_s = settings.lag.look_s
         self._after_s = settings.lag.alert_after_s
         self._observer = observer

@@ -13,6 +13,7 @@ import aiokafka.errors
 import msgspec
 
 from stretto_connectors.kafka.client import admin
+from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.monitor.looks import Looks, Observing
 from stretto_consumers.lag.monitor.measures import VerdictCollector
@@ -55,6 +56,8 @@ class Monitor:
         self._tables: Tables | None = None
         self._unreadable = 0
         self._looks = Looks(settings, self._places, observer(settings), self._active)
+        RESTARTS.labels(self.name, settings.source.name)  # shown as 0 from the start
+        ACTIVE.labels(self.name, settings.source.name).set_function(lambda: float(self._looks.telling))
         self.status = self._status
         self.summary = self._summary
         self.pages = Web(self._looks, lambda: self._tables).pages
@@ -147,6 +150,7 @@ class Monitor:
             self._session = None
         if session.failure is not None:
             self._restarts += 1
+            RESTARTS.labels(self.name, self._settings.source.name).inc()
             raise explain(session.failure, self._settings)
 
     def _active(self) -> bool:
