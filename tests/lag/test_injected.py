@@ -154,6 +154,16 @@ def test_a_capture_that_is_down_is_lag_even_when_nobody_writes(
     assert wait_until(lambda: observer.look().followers[0].lag["log"].seconds == 0.0, 20.0), own
 
 
+def test_a_broker_that_stands_still_is_lag_even_when_nobody_writes(
+    beaten: Pipeline, processes: Processes, observe: Observe, kafka: EmbeddedKafka
+) -> None:
+    observer = observe(*processes.both())
+    assert kafka.pid is not None
+    with paused(kafka.pid):
+        found = reaches(observer, INJECTED_S, 60.0)
+        assert holding(found) == "capture", seconds(found)
+
+
 def test_one_huge_transaction_is_as_old_as_its_commit(beaten: Pipeline, processes: Processes, observe: Observe) -> None:
     for database in (beaten.leader, beaten.follower):
         database.execute("create table heap (id bigint primary key, filling text)")

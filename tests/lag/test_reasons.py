@@ -188,7 +188,7 @@ def test_a_follower_that_ended(beaten: Pipeline, processes: Processes, observe: 
     with beating(beaten.leader, beaten.follower):
         watch.until(lambda view: view.followers[0].status == "OK")
         follower.stop()
-        watch.until(lambda view: view.followers[0].status == "STOPPED")
+        watch.until(lambda view: (view.followers[0].status, view.followers[0].state) == ("STOPPED", "stopped"))
         assert watch.view is not None
         assert "start `stretto run follower`" in watch.view.followers[0].likely
         follower = processes.follower(**BUDGET)

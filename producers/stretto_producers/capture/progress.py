@@ -57,7 +57,7 @@ class Progress:
         """Commit times of what was received, in seconds since 1970 by the source's clock."""
         self._noted_us = 0
         self._commit_lsn = 0
-        """End of the newest transaction received; `received_lsn` may be further, where nothing was published."""
+        """End of the newest transaction or heartbeat received; `received_lsn` may be further, where nothing was published."""
         self._open_us = 0
         """Commit time of the transaction that is being received; 0 between two."""
         self.state = "starting"
@@ -116,9 +116,11 @@ class Progress:
         """A Kafka transaction of so many records is under way; the next `part` or `committed` is its end."""
         self._in_flight = rows
 
-    def heartbeat(self, clock_us: int) -> None:
-        """Our own heartbeat came back through the WAL."""
+    def heartbeat(self, lsn: int, clock_us: int) -> None:
+        """Our own heartbeat came back through the WAL: it waits for Kafka like a transaction."""
         self.heartbeat_us = clock_us
+        self._commit_lsn = lsn
+        self._commits.note(lsn, clock_us / 1e6)
 
     def part(self, written: Written) -> None:
         """Kafka committed an inner part of a large source transaction."""
@@ -138,7 +140,9 @@ class Progress:
         self.committed_at = time.monotonic()
         self.sequence = frontier.sequence
         if self._commit_lsn > frontier.end_lsn:
-            self._commits.note(self._commit_lsn, self.received_ts_us / 1e6)  # it may have come too soon to be noted
+            self._commits.note(
+                self._commit_lsn, max(self.received_ts_us, self.heartbeat_us) / 1e6
+            )  # it may have come too soon to be noted
 
     def restarting(self, error: str) -> None:
         """The session ended with an error that may heal; another one begins."""

@@ -380,7 +380,7 @@ class Session:
             clock = self._pulse.own_heartbeat(message.content)
             if clock is not None:
                 self._batch.heartbeat_us = clock
-                self._progress.heartbeat(clock)
+                self._progress.heartbeat(message.lsn, clock)
             if self._transaction is None:
                 self._received = self._idle_lsn = max(self._idle_lsn, message.lsn)
                 self._progress.received(message.lsn, 0)
