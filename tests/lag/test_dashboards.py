@@ -19,8 +19,6 @@ SCRAPED_S = 90.0
 def test_every_panel_shows_something_where_everything_is_on(
     pipeline: Pipeline, processes: Processes, tmp_path: Path
 ) -> None:
-    kafka = pipeline.settings.kafka.model_copy(update={"compression": "gzip"})
-    pipeline.settings = pipeline.settings.model_copy(update={"kafka": kafka})
     pipeline.leader.execute("alter system set max_slot_wal_keep_size = '4GB'")
     pipeline.leader.execute("select pg_reload_conf()")
     try:

@@ -60,7 +60,7 @@ def test_two_hundred_followers_and_two_thousand_tables(written: WrittenLog) -> N
 
 def test_the_process_stops_on_sigterm_without_a_traceback(written: WrittenLog, processes: Processes) -> None:
     written.make()
-    settings = {"prefix": written.settings.prefix, "kafka__compression": "gzip", "lag__look_s": "0.2"}
+    settings = {"prefix": written.settings.prefix, "lag__look_s": "0.2"}
     first = processes.lag(**settings)
     first.says("this monitor tells alerts")
     second = processes.lag(**settings)

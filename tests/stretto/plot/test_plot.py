@@ -17,7 +17,6 @@ from tests.lag.conftest import address, where
 from tests.lag.truth import beating
 
 SEEN_S = 60.0
-GZIP = {"kafka__compression": "gzip"}
 """The monitor reads it without a package of its own."""
 
 
@@ -41,9 +40,9 @@ def plot(pipeline: Pipeline, folder: Path, *arguments: str, lag: str) -> subproc
 def test_lag_that_was_injected_is_in_the_picture_and_in_the_files(
     beaten: Pipeline, processes: Processes, tmp_path: Path
 ) -> None:
-    capture, follower = processes.both(**GZIP)
+    capture, follower = processes.both()
     at = {"http__capture_address": address(capture), "http__follower_address": address(follower)}
-    lag = address(processes.lag(**GZIP, **at, lag__look_s="0.3"))
+    lag = address(processes.lag(**at, lag__look_s="0.3"))
     settings = where(beaten.settings, capture, follower)
     settings = settings.model_copy(update={"http": settings.http.model_copy(update={"lag_address": lag})})
 

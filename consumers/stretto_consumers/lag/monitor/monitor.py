@@ -188,7 +188,7 @@ def codec_lacking(codec: str) -> SettingsError:
     return SettingsError(
         f"the lag monitor cannot read records compressed with {codec}: the package cramjam is not installed",
         expected="aiokafka with its codecs, or topics written with gzip or none",
-        fix="pip install cramjam, or set `compression` in section [kafka] to gzip",
+        fix="pip install 'stretto[lag]', which brings it, or set `compression` in section [kafka] to gzip",
     )
 
 
