@@ -114,7 +114,7 @@ APPLY_SECONDS = MetricName(
 )
 VISIBLE_SECONDS = MetricName(
     "stretto_commit_to_visible_seconds",
-    "From the commit on the source to the commit on the follower, by both clocks, of the newest transaction of each batch.",
+    "From the commit on the source to the commit on the follower, by the source's clock, of the newest transaction of each batch.",
     ("source", "follower"),
     kind="histogram",
     by=("follower",),

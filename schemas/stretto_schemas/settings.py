@@ -23,7 +23,7 @@ ENV_PREFIX = "STRETTO_"
 MAX_DELAY_S = 10 * 366 * 86_400
 """Longest apply delay, ten years: times stay within what everybody can count."""
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Address = Annotated[str, Field(pattern=r"^$|^[^\s:]+:\d{1,5}$|^\[[^\s\]]+\]:\d{1,5}$")]
 
@@ -128,7 +128,10 @@ class FollowerSettings(_Section):
         None, description="Where waiting records go; default: the system's temporary folder."
     )
     publish_s: float = Field(
-        3.0, ge=0.1, description="The position is published to `<prefix>.followers` at least this often."
+        3.0,
+        ge=0.1,
+        allow_inf_nan=False,
+        description="The position is published to `<prefix>.followers` at least this often.",
     )
     retry_max_s: Seconds = Field(10.0, description="Longest pause before trying an unreachable server again.")
     copy_workers: int = Field(2, ge=1, le=64, description="Tables copied at the same time by `stretto follower add`.")
@@ -140,7 +143,10 @@ class FollowerSettings(_Section):
         description="Transactions are shown so long after their commit, on purpose; 0: at once. `stretto follower delay` wins.",
     )
     lag_budget_s: float = Field(
-        0.0, ge=0, description="More total lag than this, beyond `apply_delay_s`, is an alert; 0: no budget."
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="More total lag than this, beyond `apply_delay_s`, is an alert; 0: no budget.",
     )
 
     @field_validator("name")
@@ -183,7 +189,10 @@ class LagSettings(_Section):
     )
     look_s: Seconds = Field(1.0, description="How often the pipeline is looked at.")
     alert_after_s: float = Field(
-        3.0, ge=0, description="A status must last this long before it is an alert, and before its end is one."
+        3.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="A status must last this long before it is an alert, and before its end is one.",
     )
     hook_command: str = Field(
         "", description="Command for each alert, its JSON on standard input; split like a shell does, run without one."

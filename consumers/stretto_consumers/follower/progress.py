@@ -94,7 +94,7 @@ class Progress:
         self.visible_us = 0
         """When the position became visible, by this process's clock."""
         self.broker_clock = ClockOffset()
-        """The broker's clock minus ours."""
+        """The broker's clock minus our monotonic one."""
         self.source_clock = OneWayOffset()
         """The source's clock minus the broker's."""
         self.log_is_empty = False
@@ -213,14 +213,20 @@ class Progress:
 
     @property
     def skew_us(self) -> int | None:
-        """This process's clock minus the source's, by way of the broker's; None while that is not known."""
-        ours, source = self.broker_clock.us, self.source_clock.us
-        return None if ours is None or source is None else -ours - source
+        """This process's clock minus the source's; None while that is not known."""
+        source_us = self._source_clock_us()
+        return None if source_us is None else time.time_ns() // 1000 - source_us
 
     @property
     def source_us(self) -> int:
-        """The source's clock now, as well as it is known."""
-        return time.time_ns() // 1000 - (self.skew_us or 0)
+        """The source's clock now, as well as it is known; ours where it is not."""
+        source_us = self._source_clock_us()
+        return time.time_ns() // 1000 if source_us is None else source_us
+
+    def _source_clock_us(self) -> int | None:
+        """By way of the broker's clock, which both have been compared with."""
+        broker, source = self.broker_clock.us, self.source_clock.us
+        return None if broker is None or source is None else time.monotonic_ns() // 1000 + broker + source
 
     @property
     def overdue(self) -> bool:

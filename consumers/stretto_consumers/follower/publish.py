@@ -107,7 +107,7 @@ class Publisher:
         state = self._state()
         if state is None:
             return
-        sent_us = state.published_us
+        sent_us = time.monotonic_ns() // 1000
 
         def delivered(error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
             if error is not None:
@@ -116,7 +116,7 @@ class Publisher:
             self._refused_for = ""
             kind, appended_ms = message.timestamp()
             if kind == confluent_kafka.TIMESTAMP_LOG_APPEND_TIME:
-                self._progress.broker_clock.exchange(sent_us, appended_ms * 1000 + 500, time.time_ns() // 1000)
+                self._progress.broker_clock.exchange(sent_us, appended_ms * 1000 + 500, time.monotonic_ns() // 1000)
 
         try:
             self._producer.poll(0)

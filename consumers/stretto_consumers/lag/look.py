@@ -91,7 +91,8 @@ class Observer:
     ) -> Observation:
         settings, now = self._settings, time.monotonic()
         states = {name: heard.state for name, heard in tail.followers.items()} if tail is not None else {}
-        heard_s = {name: now - heard.at for name, heard in tail.followers.items()} if tail is not None else {}
+        source_us = facts.now_us if facts is not None else None
+        heard_s = {name: tail.heard_s(name, source_us) for name in tail.followers} if tail is not None else {}
         mine = settings.follower.name
         own = recorded(follower)
         if own is not None and own.follower == mine:

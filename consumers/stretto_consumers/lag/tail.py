@@ -19,6 +19,7 @@ from stretto_schemas import names
 from stretto_schemas.follower_state import FollowerState, decode_state
 from stretto_schemas.frontier import Frontier, decode_record
 from stretto_schemas.lag.facts import LogFacts
+from stretto_schemas.lag.skew import OneWayOffset
 from stretto_schemas.settings import Settings
 
 READ_AT_ONCE = 2000
@@ -39,8 +40,10 @@ class Heard:
     """A follower's newest record, and when it was made."""
 
     state: FollowerState
-    at: float
-    """Monotonic seconds of ours."""
+    at: float | None
+    """When it came, in monotonic seconds; None: it was there before us."""
+    appended_us: int
+    """When the broker took it, by its clock; 0: the topic does not tell."""
 
 
 @dataclass(slots=True)
@@ -73,6 +76,8 @@ class Tail:
         self.unreadable: dict[str, int] = {}
         """Records that were none, by topic: counted and passed over."""
         self._frontiers: list[Counted] = []
+        self._source_clock = OneWayOffset()
+        """The source's clock minus the broker's."""
         self._epoch = -1
         self._heard_at = time.monotonic()
         """When the broker last gave a record or an answer."""
@@ -109,6 +114,20 @@ class Tail:
             return None
         return sum(each.records for each in self._frontiers if each.end_lsn > follower.end_lsn)
 
+    def heard_s(self, name: str, source_us: int | None) -> float:
+        """How long ago a follower's newest record was made. `source_us`: the source's clock now, if it is known.
+
+        Of a record that was there before us: by the broker's clock, which the source's is compared with in each frontier, so
+        our own may be off. Where that is not known it is as much older than the newest of all as the broker took it earlier.
+        """
+        heard = self.followers[name]
+        if heard.at is not None:
+            return time.monotonic() - heard.at
+        if source_us is not None and self._source_clock.us is not None and heard.appended_us:
+            return max(0.0, (source_us - self._source_clock.us - heard.appended_us) / 1e6)
+        newest_us = max(each.appended_us for each in self.followers.values())
+        return (newest_us - heard.appended_us) / 1e6 if heard.appended_us else 0.0
+
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
@@ -124,9 +143,12 @@ class Tail:
                 if found.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE):
                     return
                 raise KafkaException(found.error)
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=timeout_s)
+            ends = self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=timeout_s)
         except KafkaException as error:
             raise explain(error, self._settings.kafka, doing) from None
+        if ends is None:
+            raise no_answer(self._settings.kafka, doing)
+        low, high = ends
         start = low if topic == self._followers_topic else self._start(low, high)
         self._consumer.incremental_assign([TopicPartition(topic, 0, start)])
         self._read.add(topic)
@@ -137,7 +159,7 @@ class Tail:
         furthest = min(told, key=lambda state: state.frontier_offset, default=None)
         if furthest is not None and max(low, high - FURTHEST) <= furthest.frontier_offset:
             self._from_lsn, self._epoch = furthest.end_lsn, furthest.epoch
-            return furthest.frontier_offset
+            return max(low, min(furthest.frontier_offset, high - NEAR))  # the newest frontier may be one that it has
         return max(low, high - NEAR)
 
     def _ask_if_silent(self) -> None:
@@ -198,6 +220,8 @@ class Tail:
             self._at_end.discard(topic)
             if topic == self._topic:
                 self._frontiers.clear()
+            else:
+                self.followers.clear()
 
     def _follower(self, message: confluent_kafka.Message) -> None:
         key = (message.key() or b"").decode(errors="replace")
@@ -213,8 +237,10 @@ class Tail:
         except (msgspec.DecodeError, msgspec.ValidationError):
             self._unreadable(self._followers_topic)
             return
-        made_s = max(0.0, time.time() - message.timestamp()[1] / 1000)
-        self.followers[name] = Heard(state, time.monotonic() - made_s)
+        kind, at_ms = message.timestamp()
+        appended_us = at_ms * 1000 if kind == confluent_kafka.TIMESTAMP_LOG_APPEND_TIME else 0
+        live = self._followers_topic in self._at_end
+        self.followers[name] = Heard(state, time.monotonic() if live else None, appended_us)
 
     def _frontier(self, message: confluent_kafka.Message) -> None:
         try:
@@ -224,6 +250,9 @@ class Tail:
             return
         if not isinstance(record, Frontier):
             return
+        kind, at_ms = message.timestamp()
+        if record.clock_us and kind == confluent_kafka.TIMESTAMP_LOG_APPEND_TIME:
+            self._source_clock.message(record.clock_us, at_ms * 1000 + 500)
         if record.epoch != self._epoch:
             self._frontiers.clear()
             self._epoch = record.epoch

@@ -93,6 +93,7 @@ class Progress:
         self._noted_us = self._open_us = self._commit_lsn = 0
         self.received_lsn = self.committed_lsn = frontier.end_lsn
         self.received_ts_us = self.committed_ts_us = frontier.commit_ts_us
+        self.heartbeat_us = max(self.heartbeat_us, frontier.heartbeat_us or 0)
         self.committed_at = time.monotonic()
         self.state = "running"
         self.last_error = ""
@@ -164,6 +165,9 @@ class Progress:
             since = pulse.looked_at  # what has been written since then nobody knows
         waited_us = 0 if since is None else int((now - since) * 1e6)
         received_us = self._open_us or now_us - waited_us
+        if self.received_lsn < pulse.first_lsn:
+            # What was written before this session began to look is as old as what came before it, at most.
+            received_us = min(received_us, max(self.received_ts_us, self.heartbeat_us))
         first = self._commits.first_beyond(self.committed_lsn)
         inside = self._inside()
         return CaptureFacts(
@@ -185,8 +189,8 @@ class Progress:
 
     def skew_s(self) -> float | None:
         """This process's clock minus the source's, seconds; None while that is not known."""
-        offset_us = self._pulse.clock.us if self._pulse is not None else None
-        return None if offset_us is None else -offset_us / 1e6
+        source_us = self._pulse.source_us if self._pulse is not None else 0
+        return time.time() - source_us / 1e6 if source_us else None
 
     def lag(self) -> dict[str, StageLag]:
         """Stages `wal` and `capture`, as of now. How many records WAL holds that did not come yet, nobody can tell."""

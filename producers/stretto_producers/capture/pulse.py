@@ -51,7 +51,9 @@ class Pulse:
         self.looked_at = time.monotonic()
         """When that was, in monotonic seconds."""
         self.clock = ClockOffset()
-        """The source's clock minus ours."""
+        """The source's clock minus our monotonic one."""
+        self.first_lsn = 0
+        """End of the WAL at the first look."""
         self.published = published
         """The publication as last seen: never less than what the session began with."""
         self.failure: Gap | None = None
@@ -72,7 +74,7 @@ class Pulse:
     def source_us(self) -> int:
         """The source's clock now; 0 while it is not known."""
         offset = self.clock.us
-        return 0 if offset is None else time.time_ns() // 1000 + offset
+        return 0 if offset is None else time.monotonic_ns() // 1000 + offset
 
     def close(self) -> None:
         """End the thread."""
@@ -107,7 +109,7 @@ class Pulse:
             self._look_at_publication(conn)
 
     def _look_at_wal(self, conn: psycopg.Connection) -> None:
-        sent_us, sent = time.time_ns() // 1000, time.monotonic()
+        sent = time.monotonic()
         row = conn.execute(
             "select pg_current_wal_lsn() - '0/0'::pg_lsn, pg_current_wal_lsn() - slot.restart_lsn, slot.safe_wal_size,"
             " (extract(epoch from clock_timestamp()) * 1000000)::bigint"
@@ -115,8 +117,9 @@ class Pulse:
             (self._source.slot_name,),
         ).fetchone()
         assert row is not None, "an outer join keeps its one row"
-        self.clock.exchange(sent_us, row[3], time.time_ns() // 1000)
+        self.clock.exchange(round(sent * 1e6), row[3], time.monotonic_ns() // 1000)
         self.wal_lsn, self.retained_bytes = int(row[0]), int(row[1] or 0)
+        self.first_lsn = self.first_lsn or self.wal_lsn
         self.safe_wal_bytes = row[2]
         self.wal_clock.note(self.wal_lsn, sent)
         self.looked_at = sent

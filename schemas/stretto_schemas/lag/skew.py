@@ -1,18 +1,23 @@
 """How far two clocks are apart, from exchanges that bound it: Cristian's algorithm, the best of the last few.
 
+Our own clock is the monotonic one: nobody sets it, so an offset stays right when the wall clock is set.
 Source: F. Cristian, Probabilistic clock synchronization, Distributed Computing 3 (1989).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
-EXCHANGES = 32
-"""Of so many the quickest is believed: one that took long says little. Few enough to follow a clock that is set."""
+EXCHANGES: Final = 32
+"""Of so many the quickest is believed: one that took long says little. Few enough to follow clocks that drift."""
+
+SET_US: Final = 100_000
+"""An exchange that contradicts the best one by more than both their bounds and this: the other clock was set."""
 
 
 class ClockOffset:
-    """Another clock minus this one. One writer; any thread may read `us`."""
+    """Another clock minus this machine's monotonic one. One writer; any thread may read `us`."""
 
     def __init__(self) -> None:
         self._exchanges: deque[tuple[int, int]] = deque(maxlen=EXCHANGES)
@@ -20,24 +25,29 @@ class ClockOffset:
         """Microseconds; None before the first exchange."""
 
     def exchange(self, sent_us: int, other_us: int, received_us: int) -> None:
-        """The other clock showed `other_us` at some moment between these two of our clock. Not later than half of the time between."""
-        if received_us < sent_us:
-            return  # our clock was set back meanwhile
-        self._exchanges.append((received_us - sent_us, other_us - (sent_us + received_us) // 2))
+        """The other clock showed `other_us` at some moment between these two of ours: wrong by half the time between at most."""
+        took_us, offset_us = received_us - sent_us, other_us - (sent_us + received_us) // 2
+        if self._exchanges:
+            best_us, believed_us = min(self._exchanges)
+            if abs(offset_us - believed_us) > (took_us + best_us) // 2 + SET_US:
+                self._exchanges.clear()
+        self._exchanges.append((took_us, offset_us))
         self.us = min(self._exchanges)[1]
 
 
 class OneWayOffset:
-    """Another clock minus this one, from messages that go one way only: the quickest of the last few, as if it took no time.
+    """One foreign clock minus another, from messages that go one way only: the quickest of the last few, as if it took no time.
 
-    Wrong by that message's time, some milliseconds, and towards a clock of ours that is ahead.
+    Wrong by that message's time, some milliseconds. A sender's clock that is set back is believed once `EXCHANGES` messages
+    have come.
     """
 
     def __init__(self) -> None:
         self._seen: deque[int] = deque(maxlen=EXCHANGES)
         self.us: int | None = None
+        """The sender's minus the receiver's, microseconds; None before the first message."""
 
     def message(self, sent_us: int, received_us: int) -> None:
-        """Sent when the other clock showed the one, received when ours showed the other."""
+        """Sent when the one clock showed this, received when the other showed that."""
         self._seen.append(sent_us - received_us)
         self.us = max(self._seen)
