@@ -32,7 +32,7 @@ class Past:
         for alert in sorted(self.alerts, key=lambda alert: alert.at_us):
             newest[alert.follower, alert.source, alert.kind] = alert
         raised = [alert for alert in newest.values() if not alert.recovered]
-        keys = [KeyState(alert.follower, alert.source, alert.kind, alert, last=alert.status) for alert in raised]
+        keys = [KeyState(alert.follower, alert.source, alert.kind, alert) for alert in raised]
         return AlertsState(keys, [alert for alert in self.alerts if alert.recovered])
 
     def fill(self, history: History, at: float, at_us: int) -> None:

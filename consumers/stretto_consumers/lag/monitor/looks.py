@@ -169,10 +169,7 @@ class Looks:
 
 def goes_on_from(told: AlertLog) -> AlertsState:
     """The state of whoever wrote the topic: trouble without a recovery is still told, and what had not lasted begins anew."""
-    keys = [
-        KeyState(alert.follower, alert.source, alert.kind, raised=alert, last=alert.status) for alert in told.wrong()
-    ]
-    return AlertsState(keys)
+    return AlertsState([KeyState(alert.follower, alert.source, alert.kind, raised=alert) for alert in told.wrong()])
 
 
 def sentence(alert: Alert) -> str:
