@@ -130,7 +130,7 @@ class Looks:
         trouble = self._telling.trouble
         if trouble is not None and self.telling:
             view.problems.append(problem_view(trouble))
-        view.alerts = self.alert_log.recent(SHOWN_ALERTS)
+        view.alerts = self.alert_log.listed(SHOWN_ALERTS)
         view.unreadable += self.alert_log.unreadable
         self.view = view
         self.looked_at = time.monotonic()
@@ -138,12 +138,11 @@ class Looks:
     def _takes_place(self) -> bool:
         """Whether this monitor tells, now: it begins with what was told before, so nothing is told twice."""
         try:
-            if not self._active():
+            active = self._active()
+            if not active:
                 self._alerts, self._untold = None, []
-                self.alert_log.read()
-                return False
-            if self._alerts is None:
-                self.alert_log.read(to_the_end=True)
+            self.alert_log.read(to_the_end=active and self._alerts is None)
+            if active and self._alerts is None:
                 self._alerts = Alerts(self._after_s, goes_on_from(self.alert_log))
                 log.info("this monitor tells alerts; wrong so far: %d", len(self.alert_log.wrong()))
         except StrettoError as error:
