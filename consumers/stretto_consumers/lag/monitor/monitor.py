@@ -154,13 +154,13 @@ class Monitor:
             raise explain(session.failure, self._settings)
 
     def _active(self) -> bool:
-        state = self._session.state if self._session is not None else ""
+        state = self._state()
         if state in ("running", "standby"):
             self._told_active = state == "running"
         return self._told_active
 
     def _state(self) -> str:
-        session = self._session
+        session = self._session  # which another thread may end meanwhile
         return session.state if session is not None else "waiting"
 
     def _unread(self) -> int:
