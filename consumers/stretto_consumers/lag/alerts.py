@@ -25,6 +25,7 @@ import msgspec
 from stretto_schemas.lag.stages import NOTHING
 from stretto_schemas.lag.verdict import TROUBLE
 from stretto_schemas.lag.view import Alert, FollowerView, PipelineView
+from stretto_schemas.lag.words import duration
 
 KINDS: Final = ("status", "budget")
 
@@ -169,7 +170,7 @@ def _raise(key: KeyState, view: FollowerView | None, at_us: int) -> Alert:
         recovered=False,
         reason=view.reason
         if key.kind == "status"
-        else f"{lag_s - view.delay_s:.1f} s of lag{beyond}, more than its budget of {view.budget_s:g} s; {view.reason}",
+        else f"{duration(lag_s - view.delay_s)} of lag{beyond}, more than its budget of {duration(view.budget_s)}; {view.reason}",
         stage=view.stage,
         likely=view.likely,
         lag_s=lag_s,

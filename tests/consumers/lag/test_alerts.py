@@ -122,7 +122,7 @@ def test_a_budget_is_told_apart_from_the_status() -> None:
         ("budget", "exceeded", "kept", BEGIN_US + 5_000_000),
         ("budget", "kept", "exceeded", BEGIN_US + 15_000_000),
     ]
-    assert made[0].reason == "6.5 s of lag beyond its delay, more than its budget of 5 s; a reason to be OK"
+    assert made[0].reason == "6.5 s of lag beyond its delay, more than its budget of 5.0 s; a reason to be OK"
 
 
 def test_a_follower_that_is_removed_is_in_no_trouble_any_more() -> None:

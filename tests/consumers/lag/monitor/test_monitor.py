@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from stretto_consumers.lag.monitor.monitor import Monitor
+import pytest
+
+from stretto_consumers.lag.monitor.monitor import Monitor, fresh
 from stretto_consumers.lag.monitor.session import Session
+from stretto_schemas.lag.stages import StageLag
+from stretto_schemas.lag.view import FollowerView
 from stretto_schemas.settings import load
 
 
@@ -33,3 +37,20 @@ def test_a_session_that_ends_while_it_is_asked_leaves_what_it_knew_last() -> Non
     assert monitor.summary()["state"] == "waiting"
     monitor._session = session
     assert monitor.summary()["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("total_s", "heard_s", "good", "why"),
+    [
+        (1.5, 0.2, True, "total lag 1.5 s, not more than 5.0 s"),
+        (7.3, 0.2, False, "total lag 7.3 s, most of it in apply, more than 5.0 s"),
+        (None, 0.2, False, "nobody knows its lag, which may be more than 5.0 s"),
+        (0.0, 8.0, False, "nothing came for 8.0 s although heartbeats do every 3.0 s: the lag may be more than 5.0 s"),
+    ],
+)
+def test_a_follower_is_as_fresh_as_the_other_processes_judge_it(
+    total_s: float | None, heard_s: float, good: bool, why: str
+) -> None:
+    lag = StageLag(1, 1, total_s) if total_s is not None else None
+    follower = FollowerView("near", "shop", "running", "OK", 6, "", lag={"apply": lag, "total": lag}, heard_s=heard_s)
+    assert fresh(follower, 5.0, publish_s=3.0) == (good, why)
