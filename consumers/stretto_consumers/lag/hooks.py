@@ -1,7 +1,7 @@
 """Hooks: each alert goes to a command, to an address, or to both, in order and in the background.
 
 A command gets the alert as JSON on its standard input and takes it by ending with 0; an address gets it by POST and takes
-it with a status below 300. What does not take it in all its tries is given up, counted and listed.
+it with a status below 300. What does not take it in all its tries, or not before the end, is given up, counted and listed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ LISTED = 20
 """Alerts given up that /status lists."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+JOIN_S = 5.0
+ENDED = "the monitor ended before it was taken"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -87,11 +89,17 @@ class _Hook:
         self._waiting: queue.Queue[Alert | None] = queue.Queue(WAITING)
         self._failed: deque[dict[str, object]] = deque(maxlen=LISTED)
         self._taken = self._given_up = 0
+        self._under_way: Alert | None = None
+        self._left = False
+        """The end did not wait for the try that ran."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"hook-{name}", daemon=True)
         self._thread.start()
 
     def put(self, alert: Alert) -> None:
+        if self._stop.is_set():
+            self._give_up(alert, ENDED)
+            return
         try:
             self._waiting.put_nowait(alert)
         except queue.Full:
@@ -112,29 +120,51 @@ class _Hook:
             self._waiting.put_nowait(None)
 
     def join(self) -> None:
-        self._thread.join(5)
+        """Wait for the try that runs, for some seconds; give up what is left."""
+        self._thread.join(JOIN_S)
+        self._left = self._thread.is_alive()
+        if self._under_way is not None:
+            self._give_up(self._under_way, f"{ENDED}; its last try had no answer yet")
+        with suppress(queue.Empty):
+            while True:
+                alert = self._waiting.get_nowait()
+                if alert is not None:
+                    self._give_up(alert, ENDED)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            alert = self._waiting.get()
-            if alert is not None and not self._stop.is_set():
-                self._deliver(alert)
+            alert = self._under_way = self._waiting.get()
+            if alert is None:
+                return
+            try:
+                why = self._deliver(alert)
+            except Exception as error:  # noqa: BLE001 - the last resort: a thread that ends takes no alert ever after
+                why = f"it cannot be tried: {type(error).__name__}"
+            if self._left:
+                return
+            self._under_way = None
+            if why:
+                self._give_up(alert, why)
+            else:
+                self._taken += 1
 
-    def _deliver(self, alert: Alert) -> None:
+    def _deliver(self, alert: Alert) -> str:
+        """Try until it is taken; why it was not, or nothing."""
         pause_s = FIRST_PAUSE_S
         for tried in range(1, self._tries + 1):
+            if self._stop.is_set():
+                return ENDED
             try:
                 self._take(alert, self._stop)
             except HookFailed as error:
                 why = str(error)
                 log.info("hook %s, try %d of %d: %s", self._name, tried, self._tries, why)
             else:
-                self._taken += 1
-                return
+                return ""
             if tried < self._tries and self._stop.wait(pause_s):
-                return
+                return f"{ENDED}; its last try: {why}"
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        self._give_up(alert, why)
+        return why
 
     def _give_up(self, alert: Alert, why: str) -> None:
         self._given_up += 1
@@ -181,7 +211,10 @@ def run(command: list[str], alert: Alert, timeout_s: float, stop: threading.Even
         except subprocess.TimeoutExpired:
             given = None  # communicate goes on with what it was given first
             left_s -= turn_s
-            if left_s <= 0 or stop.is_set():
+            if stop.is_set():
+                _kill(process)
+                raise HookFailed(f"{command[0]} was killed at the monitor's end") from None
+            if left_s <= 0:
                 _kill(process)
                 raise HookFailed(f"{command[0]} did not end within {timeout_s:g} s") from None
     if process.returncode:

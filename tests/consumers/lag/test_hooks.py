@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,15 +32,17 @@ def lag(**given: Any) -> LagSettings:
     return LagSettings(**{"hook_timeout_s": 5.0, "hook_tries": 3, **given})
 
 
+def status_of(hook: Hooks) -> dict[str, Any]:
+    [only] = hook.status()
+    return only
+
+
 def until(hook: Hooks, **counts: int) -> dict[str, Any]:
     """Wait until the only hook has counted so many."""
-
-    def status() -> dict[str, Any]:
-        [only] = hook.status()
-        return only
-
-    assert wait_until(lambda: all(status()[name] == count for name, count in counts.items()), DEADLINE_S), status()
-    return status()
+    assert wait_until(lambda: all(status_of(hook)[name] == count for name, count in counts.items()), DEADLINE_S), (
+        status_of(hook)
+    )
+    return status_of(hook)
 
 
 def failures(name: str) -> float:
@@ -164,18 +167,50 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     assert wait_until(lambda: not any(_runs(pid) for pid in started), DEADLINE_S)
 
 
-def test_the_end_waits_for_no_command(tmp_path: Path) -> None:
-    began = tmp_path / "began"
+def test_the_end_waits_for_no_command_and_what_it_leaves_is_given_up(tmp_path: Path) -> None:
+    before, began = failures("command"), tmp_path / "began"
     script = tmp_path / "hang.sh"
     script.write_text(f"touch '{began}'; exec sleep 600\n")
-    told = Hooks(lag(hook_command=f"sh '{script}'", hook_timeout_s=60.0))
-    told.put(alert())
-    told.put(alert())
+    told = Hooks(lag(hook_command=f"sh '{script}'", hook_timeout_s=600.0))
+    for number in range(3):
+        told.put(alert(number))
     assert wait_until(began.exists, DEADLINE_S)
     closing = threading.Thread(target=told.close)
     closing.start()
-    closing.join(3)
+    closing.join(DEADLINE_S)
     assert not closing.is_alive()
+    told.put(alert(3))
+    status = status_of(told)
+    assert (status["taken"], status["given_up"], status["waiting"]) == (0, 4, 0)
+    assert failures("command") == before + 4
+    assert [failed["follower"] for failed in status["failed"]] == [f"near-{number}" for number in range(4)]
+    first, *others = [failed["why"] for failed in status["failed"]]
+    assert first == "the monitor ended before it was taken; its last try: sh was killed at the monitor's end"
+    assert set(others) == {"the monitor ended before it was taken"}
+
+
+def test_an_alert_whose_last_try_is_not_answered_at_the_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "JOIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        told = Hooks(lag(hook_url=f"http://127.0.0.1:{silent.getsockname()[1]}/", hook_timeout_s=2.0, hook_tries=1))
+        told.put(alert())
+        connection, _ = silent.accept()
+        told.close()
+        connection.close()
+        told._hooks[0]._thread.join(DEADLINE_S)
+        status = status_of(told)
+    assert (status["taken"], status["given_up"], status["waiting"]) == (0, 1, 0)
+    assert status["failed"][0]["why"].endswith("its last try had no answer yet")
+
+
+def test_a_hook_that_cannot_even_be_tried_gives_up_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    told = Hooks(lag(hook_command="notify with\0nul", hook_tries=2))
+    told.put(alert(1))
+    told.put(alert(2))
+    status = until(told, given_up=2)
+    told.close()
+    assert {failed["why"] for failed in status["failed"]} == {"it cannot be tried: ValueError"}
+    assert "Traceback" not in caplog.text
 
 
 def test_more_alerts_than_may_wait_are_given_up_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -183,9 +218,11 @@ def test_more_alerts_than_may_wait_are_given_up_at_once(monkeypatch: pytest.Monk
     told = Hooks(lag(hook_command="sleep 600", hook_timeout_s=60.0))
     for number in range(6):
         told.put(alert(number))
-    [status] = told.status()
+    status = status_of(told)
     told.close()
     assert status["given_up"] in (3, 4)  # one may be on its way already
+    status = status_of(told)
+    assert (status["given_up"], status["waiting"]) == (6, 0), "the rest at the end"
 
 
 def test_a_command_that_cannot_be_split_is_a_setting_in_error() -> None:
