@@ -6,6 +6,7 @@ it with a status below 300. What does not take it in all its tries, or not befor
 
 from __future__ import annotations
 
+import base64
 import http.client
 import logging
 import os
@@ -19,6 +20,8 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 import msgspec
 
@@ -52,15 +55,16 @@ class Hooks:
     """Both hooks of the settings. `put` returns at once; `close` waits for nothing but the try that runs."""
 
     def __init__(self, lag: LagSettings) -> None:
-        """Raises SettingsError for a command that cannot be split."""
+        """Raises SettingsError for a command that cannot be split, or an address that is none."""
         for name in ("command", "url"):
             FAILURES.labels(name)  # shown as 0 from the start
         self._hooks: list[_Hook] = []
         if lag.hook_command:
             command = split(lag.hook_command)
             self._hooks.append(_Hook("command", lag, lambda alert, stop: run(command, alert, lag.hook_timeout_s, stop)))
-        if lag.hook_url:
-            self._hooks.append(_Hook("url", lag, lambda alert, _: post(lag.hook_url, alert, lag.hook_timeout_s)))
+        if url := lag.hook_url.get_secret_value():
+            there = address(url)
+            self._hooks.append(_Hook("url", lag, lambda alert, _: post(there, alert, lag.hook_timeout_s)))
 
     def put(self, alert: Alert) -> None:
         """Hand it to every hook."""
@@ -230,21 +234,52 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
 
 
-def post(url: str, alert: Alert, timeout_s: float) -> None:
-    """Send the alert. Raises HookFailed; what it says names no more of the address than the host, for paths hold secrets."""
-    request = urllib.request.Request(  # noqa: S310 - http or https, by the settings
-        url, _encode(alert), {"Content-Type": "application/json", "User-Agent": "stretto"}, method="POST"
-    )
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where alerts are sent. Only `host` may be told: user, path and query hold secrets."""
+
+    host: str
+    """With the port, where one is given."""
+    url: str
+    """Without the user."""
+    headers: dict[str, str]
+
+
+def address(url: str) -> Address:
+    """An address apart from its user, who goes into a header. Raises SettingsError."""
+    try:
+        parts = urlsplit(url)
+        name, port = parts.hostname or "", parts.port
+    except ValueError:  # its text repeats the address
+        name, port = "", None
+    if not name:
+        raise SettingsError(
+            "hook_url in section [lag] is no address", expected="https://host:port/path, with a port from 1 to 65535"
+        )
+    user, _, place = parts.netloc.rpartition("@")
+    headers = {"Content-Type": "application/json", "User-Agent": "stretto"}
+    if user:
+        user = user if ":" in user else f"{user}:"  # a password is empty at least
+        headers["Authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(user)).decode()}"
+    host = f"[{name}]" if ":" in name else name
+    return Address(f"{host}:{port}" if port is not None else host, urlunsplit(parts._replace(netloc=place)), headers)
+
+
+def post(to: Address, alert: Alert, timeout_s: float) -> None:
+    """Send the alert. Raises HookFailed; what it says names no more of the address than the host."""
+    request = urllib.request.Request(to.url, _encode(alert), to.headers, method="POST")  # noqa: S310 - http or https
     try:
         with _opener.open(request, timeout=timeout_s) as answer:
             answer.read(1024)
     except urllib.error.HTTPError as error:
         with error:
-            raise HookFailed(f"{request.host} answered {error.code}") from None
+            raise HookFailed(f"{to.host} answered {error.code}") from None
     except urllib.error.URLError as error:
-        raise HookFailed(f"{request.host} cannot be reached: {error.reason}") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HookFailed(f"{request.host}: {str(error) or type(error).__name__}") from None
+        raise HookFailed(f"{to.host} cannot be reached: {error.reason}") from None
+    except OSError as error:
+        raise HookFailed(f"{to.host}: {error.strerror or error}") from None
+    except (http.client.HTTPException, ValueError) as error:  # their texts may repeat the address
+        raise HookFailed(f"{to.host}: {type(error).__name__}") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -49,17 +50,20 @@ def failures(name: str) -> float:
     return REGISTRY.get_sample_value("stretto_lag_hook_failures_total", {"hook": name}) or 0.0
 
 
-class Address:
+class Receiver:
     """A web server that answers as it is told, in order, and 204 at last."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
         self.answers: list[int] = []
+        self.asked: list[tuple[str, str | None]] = []
+        """Path and login of each request."""
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                owner.asked.append((self.path, self.headers["Authorization"]))
                 status = owner.answers.pop(0) if owner.answers else 204
                 if status == 204:
                     owner.taken.append(body)
@@ -83,8 +87,8 @@ class Address:
 
 
 @pytest.fixture
-def address() -> Iterator[Address]:
-    made = Address()
+def address() -> Iterator[Receiver]:
+    made = Receiver()
     yield made
     made.close()
 
@@ -94,7 +98,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "FIRST_PAUSE_S", 0.05)
 
 
-def test_an_address_that_fails_twice_gets_every_alert_once_and_in_order(address: Address) -> None:
+def test_an_address_that_fails_twice_gets_every_alert_once_and_in_order(address: Receiver) -> None:
     address.answers = [500, 302]
     told = Hooks(lag(hook_url=address.url))
     for number in range(1, 4):
@@ -105,7 +109,7 @@ def test_an_address_that_fails_twice_gets_every_alert_once_and_in_order(address:
     assert address.taken[0]["reason"] == alert().reason
 
 
-def test_what_an_address_never_takes_is_given_up_counted_and_listed_without_its_secret(address: Address) -> None:
+def test_what_an_address_never_takes_is_given_up_counted_and_listed_without_its_secret(address: Receiver) -> None:
     before = failures("url")
     address.answers = [503] * 3
     told = Hooks(lag(hook_url=address.url))
@@ -118,6 +122,33 @@ def test_what_an_address_never_takes_is_given_up_counted_and_listed_without_its_
     assert "503" in failed["why"]
     assert "s3cret" not in json.dumps(status)
     assert failures("url") == before + 1
+
+
+def test_the_user_of_an_address_logs_in_and_is_told_nowhere(
+    address: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    address.answers = [401] * 3
+    told = Hooks(lag(hook_url=address.url.replace("http://", "http://me:s3cret%21@")))
+    with caplog.at_level("DEBUG"):
+        told.put(alert(1))
+        told.put(alert(2))
+        status = until(told, taken=1, given_up=1)
+        told.close()
+    login = "Basic " + base64.b64encode(b"me:s3cret!").decode()
+    assert address.asked == [("/hook?token=s3cret", login)] * 4
+    host = address.url.split("/")[2]
+    assert status["failed"][0]["why"] == f"{host} answered 401"
+    assert "s3cret" not in json.dumps(status) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://:9000/s3cret", "http://me:s3cret@", "http://hooks:s3cret/x", "http://[::1/s3cret", "http://h:99999/"],
+)
+def test_an_address_that_is_none_is_a_setting_in_error_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsError, match="hook_url") as refused:
+        Hooks(lag(hook_url=url))
+    assert "s3cret" not in str(refused.value)
 
 
 def test_an_address_where_nobody_listens_is_a_failure_that_says_so() -> None:
