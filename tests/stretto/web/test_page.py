@@ -87,6 +87,15 @@ def test_stages_percentiles_and_the_time_to_catch_up_are_those_of_the_chosen_fol
     assert page.evaluate("decodeURIComponent(location.hash)") == "#search/shop"
 
 
+def test_an_address_that_names_nothing_shows_the_worst(page: Page, server: Made) -> None:
+    errors: list[object] = []
+    page.on("pageerror", lambda error: errors.append(error))
+    server.show(busy())
+    shows(page, server, "/#%")
+    expect(page.locator("#who")).to_have_value("reporting/shop")
+    assert errors == []
+
+
 def test_problems_slots_copies_and_alerts_are_listed(page: Page) -> None:
     now_us = time.time_ns() // 1000
     with made(Past(alerts=told(now_us))) as server:
