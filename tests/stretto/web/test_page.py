@@ -98,7 +98,7 @@ def test_an_address_that_names_nothing_shows_the_worst(page: Page, server: Made)
 
 def test_problems_slots_copies_and_alerts_are_listed(page: Page) -> None:
     now_us = time.time_ns() // 1000
-    with made(Past(alerts=told(now_us))) as server:
+    with made(alerts=told(now_us)) as server:
         server.show(busy())
         shows(page, server)
         problems = page.locator("#problem-list li")
@@ -399,7 +399,7 @@ def test_who_wants_no_motion_gets_none(page: Page, server: Made) -> None:
 def test_pictures_for_the_documentation(page: Page, request: pytest.FixtureRequest) -> None:
     now_us = time.time_ns() // 1000
     folder = ROOT / "docs" / "images"
-    with made(Past(hour(now_us), told(now_us))) as server:
+    with made(Past(hour(now_us)), alerts=told(now_us)) as server:
         server.show(busy())
         for name, scheme, width, height in (
             ("light", "light", 1280, 1360),

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from stretto_connectors.prometheus import counter
-from stretto_consumers.lag.alerts import Alerts, AlertsState, KeyState
+from stretto_consumers.lag.alerts import Alerts
 from stretto_consumers.lag.history import History
 from stretto_consumers.lag.hooks import Hooks
 from stretto_consumers.lag.look import problem_view
 from stretto_consumers.lag.monitor.alert_log import AlertLog
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.telling import Telling
+from stretto_consumers.lag.shown_alerts import goes_on_from
 from stretto_consumers.lag.watcher import Watcher
 from stretto_schemas import metrics
 from stretto_schemas.errors import StrettoError
@@ -143,7 +144,7 @@ class Looks:
                 self._alerts, self._untold = None, []
             self.alert_log.read(to_the_end=active and self._alerts is None)
             if active and self._alerts is None:
-                self._alerts = Alerts(self._after_s, goes_on_from(self.alert_log))
+                self._alerts = Alerts(self._after_s, goes_on_from(self.alert_log.wrong()))
                 log.info("this monitor tells alerts; wrong so far: %d", len(self.alert_log.wrong()))
         except StrettoError as error:
             if not error.retryable:
@@ -164,11 +165,6 @@ class Looks:
             self._telling.points(self._untold)
             self._untold, self._told_points_at = [], time.monotonic()
         self._telling.poll()
-
-
-def goes_on_from(told: AlertLog) -> AlertsState:
-    """The state of whoever wrote the topic: trouble without a recovery is still told, and what had not lasted begins anew."""
-    return AlertsState([KeyState(alert.follower, alert.source, alert.kind, raised=alert) for alert in told.wrong()])
 
 
 def sentence(alert: Alert) -> str:
