@@ -22,8 +22,3 @@ def parse_duration(name: str, text: str) -> float:
             expected="a number with ms, s, m or h behind it, such as 500ms, 5s, 2m or 1h; a plain number is seconds",
         )
     return float(form[1]) * _UNITS_S[form[2]]
-
-
-def format_duration(seconds: float) -> str:
-    """As a person writes it: `5 s`, `7.3 s`, `0.5 s`."""
-    return f"{seconds:.1f}".removesuffix(".0") + " s" if seconds >= 0.1 or seconds == 0 else f"{seconds * 1000:.0f} ms"

@@ -7,6 +7,7 @@ whose content is the value (Docker and Kubernetes secrets). A key that nobody kn
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -197,8 +198,9 @@ class LagSettings(_Section):
     hook_command: str = Field(
         "", description="Command for each alert, its JSON on standard input; split like a shell does, run without one."
     )
-    hook_url: str = Field(
-        "", pattern=r"^$|^https?://", description="Each alert is sent to this address by POST, as JSON."
+    hook_url: SecretStr = Field(
+        SecretStr(""),
+        description="Each alert is sent to this address by POST, as JSON; `https://user:password@host/path` logs in (Basic).",
     )
     hook_tries: int = Field(5, ge=1, le=100, description="Tries before a hook's alert is given up and counted.")
     hook_timeout_s: Seconds = Field(10.0, description="How long one try may take.")
@@ -207,6 +209,13 @@ class LagSettings(_Section):
     @classmethod
     def _name(cls, value: str) -> str:
         return names.check_member("monitor", value)
+
+    @field_validator("hook_url")
+    @classmethod
+    def _hook_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not re.fullmatch(r"https?://[!-~]+", value.get_secret_value()):
+            raise ValueError("begins with http:// or https://, and holds ASCII without spaces: write others as %XX")
+        return value
 
 
 class MetricsSettings(_Section):

@@ -73,6 +73,7 @@ def status_command(
 ) -> None:
     """Say how far source, log and followers are, and what lies in each stage. Exit code 3 when a server does not answer."""
     from stretto_consumers.lag.look import Observer
+    from stretto_consumers.lag.shown_alerts import monitors_alerts
     from stretto_consumers.lag.watcher import Watcher
 
     settings = load_settings(ctx, config)
@@ -80,7 +81,10 @@ def status_command(
         watcher = Watcher()
 
         def look() -> PipelineView:
-            return watcher.observe(observer.look())
+            view = watcher.observe(observer.look())
+            if form in (Format.JSON, Format.YAML):
+                view.alerts = monitors_alerts(settings) or []
+            return view
 
         if watch is None:
             view = look()

@@ -1,6 +1,7 @@
 """Health, status and metrics of one process over HTTP: /livez, /readyz, /status, /metrics, a page at /. Nothing here changes anything.
 
-`/readyz?max_lag=5s` asks more: 503 also when there is more lag than that. What the query may not say is answered 400.
+`/readyz?max_lag=5s` asks more: 503 also when there is more lag than that. What the query may not say is answered 400. A page
+that cannot be made is answered 500 with a sentence, and told in the log once.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ MOST_PARAMETERS = 8
 """In one query; a page takes one."""
 
 TEXT = "text/plain; charset=utf-8"
+
+FAILED = b"this page cannot be made now; the log of this process says why\n"
 
 Answer = tuple[HTTPStatus, str, bytes]
 
@@ -76,6 +79,8 @@ class HealthServer:
         if isinstance(service, Viewed):
             pages |= {path: _viewed(view) for path, view in service.pages.items()}
 
+        failures = _Failures()
+
         class Handler(BaseHTTPRequestHandler):
             """One request."""
 
@@ -89,6 +94,9 @@ class HealthServer:
                     status, content_type, body = page(Request(self.headers.get("Accept", ""), query))
                 except UsageError as error:
                     status, content_type, body = HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
+                except Exception as error:  # noqa: BLE001 - a client that gets no answer learns nothing
+                    failures.tell(path, error)
+                    status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, FAILED
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
@@ -153,6 +161,23 @@ def not_listening(host: str, port: int, error: OSError, *, setting: str) -> Sett
         expected="a free port of this machine",
         fix=f"set `{setting}` in section [http] to another port, or to 0 for any free one",
     )
+
+
+class _Failures:
+    """Pages that could not be made: each is told once, for whoever asks will ask again every few seconds."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+
+    def tell(self, path: str, error: Exception) -> None:
+        """A page failed with this."""
+        with self._lock:
+            first = path not in self._told
+            self._told.add(path)
+        level = logging.WARNING if first else logging.DEBUG
+        log.log(level, "page %s cannot be made: %s: %s", path, type(error).__name__, error)
+        log.debug("page %s", path, exc_info=error)
 
 
 class _Server(ThreadingHTTPServer):

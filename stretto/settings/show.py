@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import conninfo
@@ -43,9 +42,8 @@ def _plain(name: str, value: Any) -> Any:
         case BaseModel():
             return _tree(value)
         case SecretStr():
-            return masked_dsn(value.get_secret_value()) if name == "dsn" else MASK
-        case str() if name == "hook_url" and value:
-            return masked_url(value)
+            secret = value.get_secret_value()
+            return masked_dsn(secret) if name == "dsn" else MASK if secret else ""
         case Path():
             return str(value)
         case tuple():
@@ -54,13 +52,6 @@ def _plain(name: str, value: Any) -> Any:
             return {key: MASK if _SECRET_OPTION.search(key) else item for key, item in value.items()}
         case _:
             return value
-
-
-def masked_url(url: str) -> str:
-    """An address without its user, path and query: services that take messages put their secret there."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}/{MASK}" if parts.path.strip("/") or parts.query or "@" in parts.netloc else url
 
 
 def masked_dsn(dsn: str) -> str:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stretto_consumers.lag.alerts import Alerts
 from stretto_consumers.lag.look import Observer
+from stretto_consumers.lag.shown_alerts import ShownAlerts, monitors_alerts
 from stretto_consumers.lag.watcher import Watcher
 from stretto_schemas.lag.view import PipelineView
 from stretto_schemas.settings import Settings
@@ -57,14 +57,14 @@ class Looks:
             self._fail(error)
 
     def _look(self, observer: Observer) -> None:
-        watcher, alerts = Watcher(), Alerts(self._settings.lag.alert_after_s)
+        watcher = Watcher()
+        alerts = ShownAlerts(self._settings.lag.alert_after_s, lambda: monitors_alerts(self._settings))
         while not self._stop.is_set():
             began = time.monotonic()
             self._now.clear()
             seen = observer.look()
             view = watcher.observe(seen)
-            alerts.observe(view, seen.at)
-            view.alerts = alerts.listed()
+            view.alerts = alerts.observe(view, seen.at)
             if self._stop.is_set():
                 return
             self._tell(Look(view, seen.at))

@@ -8,12 +8,12 @@ import time
 from typing import Final
 
 from stretto.web.board import Board
-from stretto_consumers.lag.alerts import Alerts
 from stretto_consumers.lag.history import History
 from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.past import Past, remembered
+from stretto_consumers.lag.shown_alerts import ShownAlerts, monitors_alerts
 from stretto_consumers.lag.watcher import Watcher
-from stretto_schemas.lag.view import Alert, PipelineView, Point, encode_view
+from stretto_schemas.lag.view import PipelineView, Point, encode_view
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,6 @@ CHART_S: Final = 3600.0
 CHART_POINTS: Final = 1200
 """Of one follower: a point each three seconds of the hour, more than a chart has pixels for."""
 
-SHOWN_OVER: Final = 20
-"""Alerts that are over and shown."""
-
 LATE_S: Final = 15.0
 """A look takes some seconds where servers do not answer."""
 
@@ -34,20 +31,19 @@ LATE_S: Final = 15.0
 class Watching:
     """Looks, judges, remembers, and puts each view on the board. `history` and `ready` may be asked from any thread."""
 
-    def __init__(self, alert_after_s: float, past: Past | None = None) -> None:
+    def __init__(self, alerts: ShownAlerts, past: Past | None = None) -> None:
         past = past or Past()
         now = time.monotonic()
         self._history = History()
         past.fill(self._history, now, time.time_ns() // 1000)
         self._lock = threading.Lock()
-        self._alerts = Alerts(alert_after_s, past.alerts_state())
+        self._alerts = alerts
         self._looked_at: float | None = None
         self.board = Board()
 
     def take(self, view: PipelineView, points: list[Point], at: float) -> None:
         """Remember one look and show it. `at` is the monotonic clock, seconds."""
-        self._alerts.observe(view, at)
-        view.alerts = _shown(self._alerts.listed())
+        view.alerts = self._alerts.observe(view, at)
         with self._lock:
             self._history.add(at, view.at_us, points)
         self._looked_at = at
@@ -80,10 +76,6 @@ class Watching:
 
 
 def watching(settings: Settings) -> Watching:
-    """Begins with what the lag monitor remembers, where one answers."""
-    return Watching(settings.lag.alert_after_s, remembered(settings, CHART_S))
-
-
-def _shown(alerts: list[Alert]) -> list[Alert]:
-    raised = [alert for alert in alerts if not alert.recovered]
-    return raised + [alert for alert in alerts if alert.recovered][:SHOWN_OVER]
+    """Begins with the hour that the lag monitor remembers, where one answers."""
+    alerts = ShownAlerts(settings.lag.alert_after_s, lambda: monitors_alerts(settings))
+    return Watching(alerts, remembered(settings, CHART_S))

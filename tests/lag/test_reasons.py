@@ -58,7 +58,7 @@ class Watch:
         self.until(told)
         alert = next(alert for alert in self.told if alert.kind == "budget")
         assert alert.status == "exceeded"
-        assert "more than its budget of 1 s" in alert.reason
+        assert "more than its budget of 1.0 s" in alert.reason
 
     def recovered(self) -> None:
         """Until the budget is kept again, and told so once."""

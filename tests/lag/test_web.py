@@ -24,6 +24,7 @@ from stretto_schemas.settings import Settings
 from tests import stacks
 from tests.fix_pipeline import Pipeline
 from tests.fix_processes import STRETTO, Processes, Running
+from tests.followers_said import caught_up, publish
 from tests.lag.conftest import address
 from tests.lag.truth import beating
 
@@ -113,6 +114,26 @@ def test_what_a_monitor_remembers_is_in_the_chart_of_a_page_that_begins_later(
         points = asked(f"{site}/history?follower={name}&source={beaten.settings.source.name}")
         assert len([at_us for at_us, *_ in points if at_us < began_us]) >= 2
         expect(page.locator("#chart-words")).to_contain_text("Known since ")
+
+
+def test_the_monitors_alerts_are_shown_where_one_answers_and_go_on_when_it_does_not(
+    beaten: Pipeline, processes: Processes, page: Page
+) -> None:
+    monitor = processes.lag(lag__look_s="0.2", lag__alert_after_s="0.2")
+    publish(beaten.settings, [caught_up(beaten.settings, "asia", state="paused")])
+    never = {"lag__look_s": "0.2", "lag__alert_after_s": "3600"}
+    with web(processes, http__lag_address=address(monitor), **never) as (_, site):
+        page.goto(site)
+        first = page.locator("#alert-list li").first
+        expect(first).to_contain_text("asia: STOPPED")
+        monitor.stop()
+        expect(page.locator("#follower-rows tr")).to_have_count(2)
+        looks = page.evaluate("fetch('/view').then((answer) => answer.json()).then((view) => view.at_us)")
+        page.wait_for_function(
+            "(since) => fetch('/view').then((answer) => answer.json()).then((view) => view.at_us > since + 5e6)",
+            arg=looks,
+        )
+        expect(first).to_contain_text("asia: STOPPED")
 
 
 def test_two_hundred_followers_are_shown_and_a_look_renews_only_what_changed(

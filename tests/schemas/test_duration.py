@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stretto_schemas.duration import format_duration, parse_duration
+from stretto_schemas.duration import parse_duration
 from stretto_schemas.errors import UsageError
 
 
@@ -63,14 +63,3 @@ def test_anything_else_is_refused_with_what_it_was_and_what_is_allowed(text: str
 def test_text_is_a_duration_or_refused(text: str) -> None:
     with suppress(UsageError):
         assert 0 <= parse_duration("max_lag", text) < 1e13
-
-
-def test_seconds_as_a_person_writes_them() -> None:
-    assert [format_duration(s) for s in (0, 0.004, 0.5, 5.0, 7.34, 120.0)] == [
-        "0 s",
-        "4 ms",
-        "0.5 s",
-        "5 s",
-        "7.3 s",
-        "120 s",
-    ]

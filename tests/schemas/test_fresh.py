@@ -15,18 +15,18 @@ def stages(**seconds: float) -> dict[str, StageLag | None]:
 
 def test_little_lag_is_fresh_and_the_sentence_says_how_much() -> None:
     seen = judge(stages(log=0.5, apply=1.0, total=1.5), 5.0, silent_s=0.1, heartbeat_s=1.0)
-    assert seen == (True, "total lag 1.5 s, not more than 5 s")
+    assert seen == (True, "total lag 1.5 s, not more than 5.0 s")
 
 
 def test_more_than_allowed_is_not_fresh_and_the_stage_is_named() -> None:
     seen = judge(stages(log=1.3, apply=6.0, total=7.3), 5.0, silent_s=0.1, heartbeat_s=1.0)
-    assert seen == (False, "total lag 7.3 s, most of it in apply, more than 5 s")
+    assert seen == (False, "total lag 7.3 s, most of it in apply, more than 5.0 s")
 
 
 def test_of_capture_the_sum_of_its_stages_counts() -> None:
     assert judge(stages(wal=3.0, capture=2.5), 5.0, silent_s=0.1, heartbeat_s=1.0) == (
         False,
-        "total lag 5.5 s, most of it in wal, more than 5 s",
+        "total lag 5.5 s, most of it in wal, more than 5.0 s",
     )
 
 
@@ -38,7 +38,7 @@ def test_a_stage_that_nobody_can_tell_counts_nothing() -> None:
 def test_silence_longer_than_allowed_is_not_fresh_although_no_lag_is_known() -> None:
     good, why = judge(stages(log=0, apply=0, total=0), 5.0, silent_s=8.0, heartbeat_s=1.0)
     assert not good
-    assert why == "nothing came for 8 s although heartbeats do every 1 s: the lag may be more than 5 s"
+    assert why == "nothing came for 8.0 s although heartbeats do every 1.0 s: the lag may be more than 5.0 s"
 
 
 def test_the_pause_between_heartbeats_is_no_silence() -> None:

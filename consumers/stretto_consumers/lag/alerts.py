@@ -1,14 +1,17 @@
-"""From what is seen to alerts: one when trouble has lasted, one when it is over. Pure.
+"""From what is seen to alerts: one when trouble has lasted, one for each status that it turns into, one at its end. Pure.
 
 For each follower, source and kind, numbered as in the code:
 
 1. Trouble is: of kind `status`, a status of `verdict.TROUBLE`; of kind `budget`, more lag than the budget.
 2. Calm is: of kind `status`, OK; of kind `budget`, a budget that is kept; of both, that the follower is no longer there.
    CATCHING_UP is neither: it begins no trouble and ends none, so a follower that comes and goes is told of once.
-3. Trouble that has been seen in every look for `after_s` is an alert, once. Whatever it turns into after that (growing, then
-   stalled, then silent) is the same trouble: the view has its present status, the recovery the last one.
-4. After an alert, calm that has been seen in every look for `after_s` is its recovery, once.
-5. Time is the observer's monotonic clock. What is exported has durations only, so another process with another clock goes
+3. Trouble, of one status or of several, that has been seen in every look for `after_s` is an alert.
+4. After an alert, another status of trouble that has been seen in every look for `after_s` is the next one: never the same
+   status twice in a row, and under one key never two within `after_s`.
+5. After an alert, calm that has been seen in every look for `after_s` is the recovery, once.
+6. All of one trouble have the time of its begin. `before` is the status told last; of the first alert the status seen before
+   the trouble, OK where none was seen.
+7. Time is the observer's monotonic clock. What is exported has durations only, so another process with another clock goes
    on where this one stopped; the time between the two counts for nothing.
 """
 
@@ -22,8 +25,12 @@ import msgspec
 from stretto_schemas.lag.stages import NOTHING
 from stretto_schemas.lag.verdict import TROUBLE
 from stretto_schemas.lag.view import Alert, FollowerView, PipelineView
+from stretto_schemas.lag.words import duration
 
 KINDS: Final = ("status", "budget")
+
+CALM: Final = "calm"
+ANY_TROUBLE: Final = "trouble"
 
 MOST_OVER: Final = 100
 """Alerts that are over and still listed."""
@@ -36,11 +43,13 @@ class KeyState(msgspec.Struct):
     source: str
     kind: str
     raised: Alert | None = None
-    """The alert that has no recovery yet."""
-    last: str = ""
-    """The newest status that was trouble."""
-    turned_s: float | None = None
-    """So long what is seen has been the opposite of what was told; None: it is not."""
+    """The newest alert of a trouble that has no recovery yet."""
+    calm: str = ""
+    """The newest status that was no trouble; empty for OK, or when none was seen."""
+    turns: str = ""
+    """What is seen and not told yet; empty: it is told."""
+    turned_s: float = 0.0
+    """For so long."""
     turned_us: int = 0
     """Since when, by the view's clock."""
 
@@ -85,7 +94,7 @@ class Alerts:
             alert = self._turn(key, there.get((name, source)), view.at_us, passed_s)
             if alert is not None:
                 made.append(alert)
-            if key.raised is None and key.turned_s is None:
+            if key.raised is None and not key.turns and not key.calm:
                 self._keys.pop((name, source, kind), None)
             else:
                 self._keys[name, source, kind] = key
@@ -102,25 +111,32 @@ class Alerts:
         return msgspec.convert(msgspec.to_builtins(state), AlertsState)
 
     def _turn(self, key: KeyState, view: FollowerView | None, at_us: int, passed_s: float) -> Alert | None:
-        """Rules 3 and 4."""
-        trouble, calm = _trouble(key.kind, view), _calm(key.kind, view)
-        if trouble:
-            key.last = trouble
-        if not (calm if key.raised is not None else trouble):
-            key.turned_s = None
-            return None
-        if key.turned_s is None:
-            key.turned_s, key.turned_us = 0.0, at_us
-        else:
+        """What this look of one key gives rise to."""
+        turns = _turns(key, view)
+        if turns and turns == key.turns:
             key.turned_s += passed_s
-        if key.turned_s < self._after_s:
+        else:
+            key.turns, key.turned_s, key.turned_us = turns, 0.0, at_us
+        if key.kind == "status" and not _trouble(key.kind, view):
+            key.calm = view.status if view is not None and view.status != "OK" else ""
+        if not turns or key.turned_s < self._after_s:
             return None
-        alert = _raise(key, view, at_us) if key.raised is None else _recover(key, key.raised, view, at_us)
-        key.turned_s = None
+        alert = _recover(key, key.raised, view, at_us) if turns == CALM and key.raised else _raise(key, view, at_us)
+        key.turns = ""
         if alert.recovered:
             self._over.appendleft(alert)
         key.raised = None if alert.recovered else alert
         return alert
+
+
+def _turns(key: KeyState, view: FollowerView | None) -> str:
+    """What is to be told once it has lasted: calm, trouble of any status, or the status that a trouble turned into."""
+    trouble = _trouble(key.kind, view)
+    if key.raised is None:
+        return ANY_TROUBLE if trouble else ""  # rule 3
+    if trouble:
+        return trouble if trouble != key.raised.status else ""  # rule 4
+    return CALM if _calm(key.kind, view) else ""  # rule 5
 
 
 def _trouble(kind: str, view: FollowerView | None) -> str:
@@ -141,20 +157,20 @@ def _calm(kind: str, view: FollowerView | None) -> bool:
 
 def _raise(key: KeyState, view: FollowerView | None, at_us: int) -> Alert:
     assert view is not None, "a follower that is not there is in no trouble"
-    lag_s = _lag_s(view)
+    lag_s, told = _lag_s(view), key.raised
     beyond = " beyond its delay" if view.delay_s > 0 else ""
     return Alert(
         kind=key.kind,
         follower=key.follower,
         source=key.source,
-        status=key.last,
-        before="kept" if key.kind == "budget" else "OK",
+        status=_trouble(key.kind, view),
+        before=told.status if told is not None else (key.calm or _calm_word(key.kind)),
         at_us=at_us,
-        since_us=key.turned_us,
+        since_us=told.since_us if told is not None else key.turned_us,
         recovered=False,
         reason=view.reason
         if key.kind == "status"
-        else f"{lag_s - view.delay_s:.1f} s of lag{beyond}, more than its budget of {view.budget_s:g} s; {view.reason}",
+        else f"{duration(lag_s - view.delay_s)} of lag{beyond}, more than its budget of {duration(view.budget_s)}; {view.reason}",
         stage=view.stage,
         likely=view.likely,
         lag_s=lag_s,
@@ -166,8 +182,8 @@ def _recover(key: KeyState, raised: Alert, view: FollowerView | None, at_us: int
         kind=key.kind,
         follower=key.follower,
         source=key.source,
-        status="kept" if key.kind == "budget" else "OK",
-        before=key.last,
+        status=_calm_word(key.kind),
+        before=raised.status,
         at_us=at_us,
         since_us=raised.since_us,
         recovered=True,
@@ -175,6 +191,10 @@ def _recover(key: KeyState, raised: Alert, view: FollowerView | None, at_us: int
         stage=view.stage if view is not None else "",
         lag_s=_lag_s(view),
     )
+
+
+def _calm_word(kind: str) -> str:
+    return "kept" if kind == "budget" else "OK"
 
 
 def _lag_s(view: FollowerView | None) -> float:

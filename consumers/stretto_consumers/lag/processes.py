@@ -52,7 +52,7 @@ def ask(settings: Settings, name: str) -> Answer:
     host, port = found
     where = f"{host}:{port}"
     try:
-        said = _get(host, port)
+        said = _status(host, port)
     except (OSError, ValueError, http.client.HTTPException) as error:
         why = "nothing listens" if isinstance(error, ConnectionRefusedError) else str(error) or type(error).__name__
         return Answer(ProcessView(name, "unreachable", f"{why} on {where}", where))
@@ -79,14 +79,22 @@ def _convert(tree: object, kind: type[T]) -> T | None:
         return None
 
 
-def _get(host: str, port: int) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+def get(host: str, port: int, page: str, timeout_s: float = TIMEOUT_S) -> bytes:
+    """A page of a process. Raises OSError, HTTPException, or ValueError for another status than 200."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
-        connection.request("GET", "/status")
+        connection.request("GET", page)
         answer = connection.getresponse()
-        tree = json.loads(answer.read())
+        body = answer.read()
     finally:
         connection.close()
-    if answer.status != http.client.OK or not isinstance(tree, dict):
-        raise ValueError(f"HTTP {answer.status} instead of a status")
+    if answer.status != http.client.OK:
+        raise ValueError(f"HTTP {answer.status} to {page}")
+    return body
+
+
+def _status(host: str, port: int) -> dict[str, Any]:
+    tree = json.loads(get(host, port, "/status"))
+    if not isinstance(tree, dict):
+        raise ValueError("no status")
     return tree

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stretto_schemas.duration import format_duration
 from stretto_schemas.lag.stages import StageLag, holding
+from stretto_schemas.lag.words import duration
 
 HEARTBEATS = 2
 """One may be under way."""
@@ -27,9 +27,9 @@ def judge(
     if total_s > max_lag_s:  # rule 1
         most = holding(stages)
         where = f", most of it in {most}" if most else ""
-        return False, f"total lag {format_duration(total_s)}{where}, more than {format_duration(max_lag_s)}"
+        return False, f"total lag {duration(total_s)}{where}, more than {duration(max_lag_s)}"
     if silent_s > max(max_lag_s, HEARTBEATS * heartbeat_s):  # rule 2
-        beats, allowed = format_duration(heartbeat_s), format_duration(max_lag_s)
-        silent = f"nothing came for {format_duration(silent_s)} although heartbeats do every {beats}"
+        beats, allowed = duration(heartbeat_s), duration(max_lag_s)
+        silent = f"nothing came for {duration(silent_s)} although heartbeats do every {beats}"
         return False, f"{silent}: the lag may be more than {allowed}"
-    return True, f"total lag {format_duration(total_s)}, not more than {format_duration(max_lag_s)}"
+    return True, f"total lag {duration(total_s)}, not more than {duration(max_lag_s)}"

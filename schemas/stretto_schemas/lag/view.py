@@ -99,7 +99,7 @@ class FollowerView(msgspec.Struct):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """A record of `<prefix>.alerts`: something changed for the worse, or is over. Keyed `follower/source/kind`."""
+    """A record of `<prefix>.alerts`: trouble that began, changed or is over. Keyed `follower/source/kind`."""
 
     kind: str
     """status, or budget."""
@@ -107,10 +107,10 @@ class Alert(msgspec.Struct, frozen=True):
     source: str
     status: str
     before: str
-    """The status it was in before; of a budget: kept, exceeded."""
+    """The status that was told before, or was seen before the trouble; of a budget: kept, exceeded."""
     at_us: int
     since_us: int
-    """When the trouble began; in a recovery: the trouble that is over."""
+    """When the trouble began: the same in all its alerts and in its recovery."""
     recovered: bool
     reason: str
     """A sentence: what, how much, in which stage."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """`0.3 s`, `42 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    """`4 ms`, `0.3 s`, `42 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    if 0.0005 < seconds < 0.05:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 120:

@@ -29,6 +29,8 @@ class Exporter:
         self._registry = registry
         self._sender = Sender(host, port)
         self._deltas = Deltas()
+        self._failed = False
+        """It has been told that a round failed."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="statsd", daemon=True)
 
@@ -43,11 +45,20 @@ class Exporter:
         self._thread.join(LAST_S)  # it may be looking up a name, which nothing cuts short
 
     def _run(self) -> None:
-        self.send()
+        self._round()
         while not self._stop.wait(self._settings.metrics.statsd_every_s):
-            self.send()
-        self.send()
+            self._round()
+        self._round()
         self.close()
+
+    def _round(self) -> None:
+        """One round, or none: metrics that cannot be read now may be in the next one, and no process ends for them."""
+        try:
+            self.send()
+        except Exception as error:  # noqa: BLE001 - the last resort: a thread that ends says nothing ever after
+            level = logging.DEBUG if self._failed else logging.WARNING
+            log.log(level, "metrics cannot be read for StatsD: %s: %s", type(error).__name__, error)
+            self._failed = True
 
     def close(self) -> None:
         """Give the socket back."""

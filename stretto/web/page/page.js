@@ -4,10 +4,19 @@ const MOST_TOLD = 3; // changes of status that are spoken one by one
 
 const LATE_S = 5;
 
-const state = { view: null, chosen: decodeURIComponent(location.hash.slice(1)), statuses: null, lost: null, asked: "", lookedAt: null };
+const state = { view: null, chosen: fromAddress(), statuses: null, lost: null, asked: "", lookedAt: null };
 const chart = new Chart();
 const flow = new Flow(byId("flow"), byId("flow-words"), choose);
 const followers = new Followers(choose);
+
+// The follower that the address names; none where somebody wrote what is no name.
+function fromAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
 
 function choose(key) {
   state.chosen = key;

@@ -5,8 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from stretto.embedded.processes import wait_until
+from stretto_connectors.kafka.client import admin
+from stretto_consumers.lag.look import Observer
+from stretto_consumers.lag.monitor.alert_log import AlertLog, alert_key, encode_alert
+from stretto_consumers.lag.monitor.looks import Looks
+from stretto_consumers.lag.monitor.places import ensure_own
 from stretto_schemas.lag.view import Alert
-from tests.lag.monitor.fix_log import Served, WrittenLog
+from tests.lag.monitor.fix_log import DEADLINE_S, Served, WrittenLog
 
 BUDGET_S = 1.0
 END = 1 << 50
@@ -75,6 +81,45 @@ def test_of_two_monitors_one_tells_and_the_other_takes_over(written: WrittenLog)
     _caught_up(written)
     _, recovery = _tells(written, standby, 2)
     assert recovery.recovered
+
+
+def test_a_monitor_that_becomes_stand_by_takes_its_own_alerts_for_told_not_for_news(written: WrittenLog) -> None:
+    written.make()
+    settings, found = written.settings, written.places
+    ensure_own(admin(settings.kafka), settings)
+    active = [True]
+    looks = Looks(settings, found, Observer(settings), lambda: active[0])
+    looks.start()
+    try:
+        _behind(written)
+        assert wait_until(lambda: len(_of_budget(written)) == 1, DEADLINE_S)
+        _caught_up(written)
+        assert wait_until(lambda: len(_of_budget(written)) == 2, DEADLINE_S)
+        active[0] = False
+        assert wait_until(lambda: not looks.telling, DEADLINE_S)
+        other = Alert(
+            "budget", "far", "leader", "exceeded", "kept", time.time_ns() // 1000, 1, False, "another monitor's"
+        )
+        written.send(found.alerts, encode_alert(other), alert_key(other).encode())
+        written.flush()
+        assert wait_until(lambda: other in looks.alert_log.recent(), DEADLINE_S)
+        assert looks.alert_log.wrong() == [other]
+        told = [alert for alert in looks.alert_log.recent() if alert.kind == "budget"]
+        assert told == [other, *reversed(_of_budget(written)[:2])]
+        listed = [alert for alert in looks.alert_log.listed(100) if alert.kind == "budget"]
+        assert [alert.recovered for alert in listed] == [False, True]
+    finally:
+        looks.stop(DEADLINE_S)
+
+
+def test_what_is_told_while_the_topic_is_away_counts_at_once(written: WrittenLog) -> None:
+    away = AlertLog(written.settings.kafka.model_copy(update={"bootstrap": "127.0.0.1:1"}), written.places.alerts)
+    alert = Alert("status", "near", "leader", "STALLED", "OK", 1, 1, False, "")
+    away.note(alert)
+    assert (away.wrong(), away.recent()) == ([alert], [alert])
+    over = Alert("status", "near", "leader", "OK", "STALLED", 2, 1, True, "")
+    away.note(over)
+    assert (away.wrong(), away.listed(5)) == ([], [over])
 
 
 def test_alerts_reach_a_hook(written: WrittenLog, tmp_path: Path) -> None:

@@ -60,9 +60,12 @@ def test_its_views_show_the_lag_and_refuse_what_makes_no_sense(written: WrittenL
         "/windows?follower",
         "/alerts?most=0",
         "/alerts?most=2.5",
+        "/alerts?most=" + "9" * 5_000,
+        "/history?since=" + "9" * 5_000,
     ):
         status, why = monitor.get(path)
         assert (status, b"expected: " in why) == (400, True), (path, why)
+        assert len(why) < 300
     page = monitor.get("/")[1].decode()
     assert "near" in page
     assert b'stretto_lag_status{follower="near",source="leader",status="OK"}' in monitor.get("/metrics")[1]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from prometheus_client import REGISTRY
 
-from tests.lag.monitor.fix_log import Served, WrittenLog
+from stretto_schemas.lag.view import Point, encode_points
+from tests.lag.monitor.fix_log import SOURCE, Served, WrittenLog
 
 
 def test_windows_count_what_the_frontiers_and_the_followers_say(written: WrittenLog) -> None:
@@ -21,6 +23,9 @@ def test_windows_count_what_the_frontiers_and_the_followers_say(written: Written
     assert monitor.flow() == {"rows": 18, "transactions": 3, "wal_bytes": 300}
     monitor.until(lambda it: it.flow("near")["rows"] == 18, "rows of the follower")
     assert monitor.flow("near")["wal_bytes"] == 300
+    flow = monitor.json("/windows?follower=near")["flow"]["minute"]
+    assert {row["follower"] for row in flow} == {"near"}
+    assert monitor.json(f"/windows?follower={SOURCE}")["flow"]["minute"] == [], "the source is no follower"
 
 
 def test_a_restart_goes_on_with_the_windows_and_counts_nothing_twice(written: WrittenLog) -> None:
@@ -28,12 +33,17 @@ def test_a_restart_goes_on_with_the_windows_and_counts_nothing_twice(written: Wr
     monitor = written.monitor().running()
     for number in range(1, 4):
         written.frontier(number * 100)
+    looks = [Point(time.time_ns() // 1000, "gone", SOURCE, {"total": seconds}) for seconds in (7.0, 9.0)]
+    written.send(written.places.points, encode_points(looks))
     written.flush()
     monitor.until(lambda it: it.flow()["rows"] == 2, "rows")
-    monitor.until(lambda it: it.json("/windows")["lag"] is not None, "windows")
-    assert monitor.stop() < 10
+    monitor.until(lambda it: _lag(it, "gone"), "a window of lag")
+    before = _lag(monitor, "gone")
+    assert [(row["looks"], row["max"], row["last"]) for row in before] == [(2, {"total": 9.0}, {"total": 9.0})]
+    monitor.stop()
     again = written.monitor().running()
     assert again.flow()["rows"] == 2
+    assert _lag(again, "gone") == before
     written.frontier(400)
     written.flush()
     again.until(lambda it: it.flow()["rows"] == 3, "the row that came after the restart")
@@ -93,6 +103,12 @@ def test_a_follower_whose_clock_is_an_hour_off_is_counted_in_the_present(written
     assert max(ends) - min(ends) <= 60
     [view] = monitor.json("/status")["followers"]
     assert view["lag"]["log"]["seconds"] == view["lag"]["apply"]["seconds"] == 0
+
+
+def _lag(monitor: Served, follower: str) -> list[dict[str, Any]]:
+    """Its minute windows."""
+    rows: list[dict[str, Any]] = monitor.json(f"/windows?follower={follower}")["lag"]["minute"]
+    return rows
 
 
 def _named(monitor: Served) -> bool:

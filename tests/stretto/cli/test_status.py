@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from stretto.embedded.processes import wait_until
 from stretto_schemas.follower_state import TableCopy
 from stretto_schemas.settings import Settings, load
-from tests.fix_cli import STRETTO, Cli
+from tests.fix_cli import DEADLINE_S, STRETTO, Cli
 from tests.fix_stack import Database
 from tests.followers_said import caught_up, publish
 
@@ -137,6 +138,20 @@ def test_one_look_shows_all_followers_the_worst_first(cli: Cli) -> None:
     assert at == sorted(at)
     assert "until the audit ends" in lines[at[0]]
     assert "1 of 3 followers in trouble: chicago STOPPED" in lines
+
+
+def test_the_alerts_are_the_monitors_and_none_without_one(cli: Cli) -> None:
+    cli.good("init")
+    on = settings(cli)
+    publish(on, [caught_up(on, "asia", state="paused")])
+    assert status(cli, STRETTO_HTTP__LAG_PORT="1")[1]["alerts"] == []
+    with cli.running("run", "lag", STRETTO_LAG__LOOK_S="0.2", STRETTO_LAG__ALERT_AFTER_S="0.2") as monitor:
+        at = {"STRETTO_HTTP__LAG_PORT": str(monitor.port())}
+        assert wait_until(lambda: json.loads(monitor.get("/status")[2])["alerts"], DEADLINE_S), monitor.log
+        [alert] = status(cli, **at)[1]["alerts"]
+        assert (alert["follower"], alert["status"], alert["recovered"]) == ("asia", "STOPPED", False)
+        document = yaml.safe_load(cli.good("status", "-f", "yaml", **at))
+        assert document["alerts"] == [alert]
 
 
 def test_yaml_is_the_same_tree_as_json_and_tsv_has_a_row_a_stage(cli: Cli) -> None:

@@ -164,3 +164,19 @@ def test_head_has_the_status_and_no_body(server: HealthServer, toy: Toy) -> None
     assert asked(server, "/readyz?max_lag=x", "HEAD") == (400, "")
     toy.answer = (False, "starting")
     assert asked(server, "/readyz", "HEAD") == (503, "")
+
+
+def test_a_page_that_cannot_be_made_is_answered_in_a_sentence_and_logged_once(
+    server: HealthServer, toy: Toy, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> dict[str, object]:
+        raise ZeroDivisionError("no looks were taken")
+
+    toy.status = broken
+    with caplog.at_level("INFO"):
+        for path in ("/status", "/status?a", "/status"):
+            status, said = asked(server, path)
+            assert (status, said) == (500, "this page cannot be made now; the log of this process says why\n")
+        assert asked(server, "/livez") == (200, "ok\n"), "the others are"
+    assert caplog.messages == ["page /status cannot be made: ZeroDivisionError: no looks were taken"]
+    assert all(record.exc_info is None for record in caplog.records)

@@ -8,12 +8,13 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 
 from stretto.embedded.processes import wait_until
 from stretto.process.foreground import run_service
@@ -210,6 +211,34 @@ def test_a_name_that_leads_nowhere_is_said_once(host: str, caplog: pytest.LogCap
         exporter.send()
     [said] = caplog.messages
     assert said.startswith(f"StatsD at {host}:8125 takes no metrics (")
+
+
+class Broken:
+    """A collector that cannot say anything at first."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        self.asked += 1
+        if self.asked <= 3:
+            raise ZeroDivisionError("nothing to divide by")
+        yield from ()
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
+def test_metrics_that_cannot_be_read_are_told_once_and_sent_once_they_can(caplog: pytest.LogCaptureFixture) -> None:
+    rows = Rows()
+    rows.registry.register(Broken())
+    with Listener() as listener, caplog.at_level(logging.INFO):
+        asked = settings(statsd=listener.address, statsd_every_s="0.02")
+        with Exporter(asked, "127.0.0.1", listener.port, rows.registry):
+            rows.counter.inc(7)
+            listener.hears("stretto.active")
+        assert sum(each.value for each in listener.heard() if each.name == "stretto.apply_records") == 7
+    assert caplog.messages == ["metrics cannot be read for StatsD: ZeroDivisionError: nothing to divide by"]
 
 
 class Toy:

@@ -15,7 +15,7 @@ from stretto_schemas.settings import Settings
 from tests.fix_pipeline import Pipeline
 from tests.fix_processes import Processes
 from tests.followers_said import caught_up, publish
-from tests.lag.conftest import where
+from tests.lag.conftest import address, where
 from tests.lag.truth import beating
 from tests.stretto.top.screens import opened, play
 
@@ -169,6 +169,23 @@ def test_200_followers_stay_quick_and_the_chosen_one_stays_chosen(beaten: Pipeli
                 took_s.append(time.thread_time() - began_s)
                 assert screen.board.written == written, "nothing changed, and cells were drawn again"
             assert min(took_s) < 0.25, took_s
+
+    play(scene)
+
+
+def test_the_monitors_alerts_are_shown_where_one_answers(beaten: Pipeline, processes: Processes) -> None:
+    monitor = address(processes.lag(lag__look_s="0.2", lag__alert_after_s="0.2"))
+    publish(beaten.settings, [caught_up(beaten.settings, "asia", state="paused")])
+    settings = beaten.settings.model_copy(
+        update={
+            "http": beaten.settings.http.model_copy(update={"lag_address": monitor}),
+            "lag": beaten.settings.lag.model_copy(update={"alert_after_s": 3600.0}),
+        }
+    )
+
+    async def scene() -> None:
+        async with opened(settings, (110, 30)) as screen:
+            await screen.shows("ALERT asia STOPPED: it is paused")
 
     play(scene)
 

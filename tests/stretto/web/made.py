@@ -11,6 +11,7 @@ from stretto.web.serve import listening, serving
 from stretto.web.site import site
 from stretto.web.watching import Watching
 from stretto_consumers.lag.past import Past
+from stretto_consumers.lag.shown_alerts import ShownAlerts
 from stretto_schemas.follower_state import Quantiles, TableCopy
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lag.view import (
@@ -166,9 +167,9 @@ def hour(now_us: int) -> list[Point]:
 
 
 def told(now_us: int) -> list[Alert]:
-    """What a monitor told of that hour."""
+    """What a monitor tells of that hour, as it lists it."""
     minute_us = 60_000_000
-    return [
+    alerts = [
         Alert("status", "warehouse", "shop", "STALLED", "OK", now_us - 34_000_000, now_us - 42_000_000, False,
               "8.0 s behind (320 kB of WAL), most of it in apply (read, not committed)", "apply", BLOCKED, 8.0),
         Alert("budget", "warehouse", "shop", "exceeded", "kept", now_us - 29_000_000, now_us - 32_000_000, False,
@@ -178,6 +179,7 @@ def told(now_us: int) -> list[Alert]:
         Alert("status", "warehouse", "shop", "OK", "WARNING", now_us - 31 * minute_us, now_us - 43 * minute_us, True,
               "0.4 s behind", "", "", 0.4),
     ]  # fmt: skip
+    return sorted(alerts, key=lambda alert: (alert.recovered, -alert.at_us))
 
 
 class Made:
@@ -204,9 +206,9 @@ class Made:
 
 
 @contextmanager
-def made(past: Past | None = None, port: int = 0) -> Iterator[Made]:
-    """Serve the page on a port, by default any free one."""
-    watching = Watching(3.0, past)
+def made(past: Past | None = None, port: int = 0, *, alerts: list[Alert] | None = None) -> Iterator[Made]:
+    """Serve the page on a port, by default any free one; `alerts` are a monitor's, None without one."""
+    watching = Watching(ShownAlerts(3.0, lambda: alerts), past)
     with listening("127.0.0.1", port) as listener, serving(site(watching, "127.0.0.1"), listener):
         try:
             yield Made(listener.getsockname()[1], watching)

@@ -87,9 +87,18 @@ def test_stages_percentiles_and_the_time_to_catch_up_are_those_of_the_chosen_fol
     assert page.evaluate("decodeURIComponent(location.hash)") == "#search/shop"
 
 
+def test_an_address_that_names_nothing_shows_the_worst(page: Page, server: Made) -> None:
+    errors: list[object] = []
+    page.on("pageerror", lambda error: errors.append(error))
+    server.show(busy())
+    shows(page, server, "/#%")
+    expect(page.locator("#who")).to_have_value("reporting/shop")
+    assert errors == []
+
+
 def test_problems_slots_copies_and_alerts_are_listed(page: Page) -> None:
     now_us = time.time_ns() // 1000
-    with made(Past(alerts=told(now_us))) as server:
+    with made(alerts=told(now_us)) as server:
         server.show(busy())
         shows(page, server)
         problems = page.locator("#problem-list li")
@@ -390,7 +399,7 @@ def test_who_wants_no_motion_gets_none(page: Page, server: Made) -> None:
 def test_pictures_for_the_documentation(page: Page, request: pytest.FixtureRequest) -> None:
     now_us = time.time_ns() // 1000
     folder = ROOT / "docs" / "images"
-    with made(Past(hour(now_us), told(now_us))) as server:
+    with made(Past(hour(now_us)), alerts=told(now_us)) as server:
         server.show(busy())
         for name, scheme, width, height in (
             ("light", "light", 1280, 1360),

@@ -129,7 +129,7 @@ def test_hosts_are_told_apart() -> None:
 
 def test_the_past_hour_of_one_follower_is_told(server: Made) -> None:
     now_us = time.time_ns() // 1000
-    with made(Past(hour(now_us), told(now_us))) as seeded:
+    with made(Past(hour(now_us)), alerts=told(now_us)) as seeded:
         points = decode_points(get(seeded, "/history?follower=europe&source=shop")[2].encode())
         assert {point.follower for point in points} == {"europe"}
         assert 1000 < len(points) <= 1200

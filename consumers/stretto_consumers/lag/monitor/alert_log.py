@@ -1,12 +1,14 @@
 """The topic of alerts, read: what was told lately, and what is wrong by the newest word on each key.
 
-Whoever takes the monitor's place reads it to the end first, and so tells nothing a second time.
+Whoever takes the monitor's place reads it to the end first, and so tells nothing a second time. What this monitor told itself
+counts from then on; its record, which comes back sooner or later, adds nothing but its place among the others.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 
 import confluent_kafka
 import msgspec
@@ -34,9 +36,11 @@ class AlertLog:
     """One thread reads; any may ask."""
 
     def __init__(self, kafka: KafkaSettings, topic: str) -> None:
-        self.newest: dict[str, Alert] = {}
-        """By key."""
         self.unreadable = 0
+        self._newest: dict[str, Alert] = {}
+        """By key, as the topic has it."""
+        self._own: dict[Alert, None] = {}
+        """Told by this monitor and not read yet, in order."""
         self._recent: deque[Alert] = deque(maxlen=MOST)
         self._kafka = kafka
         self._topic = topic
@@ -62,19 +66,25 @@ class AlertLog:
                 raise no_answer(self._kafka, f"reading {self._topic}")
 
     def note(self, alert: Alert) -> None:
-        """One that was told by this monitor; its record may be still on its way."""
-        self.newest[alert_key(alert)] = alert
+        """One that was told by this monitor; its record is still on its way."""
+        self._own[alert] = None
         self._recent.append(alert)
 
     def recent(self, most: int = MOST) -> list[Alert]:
-        """What is wrong now, then what is over, each with the newest first."""
-        wrong = sorted(self.wrong(), key=lambda alert: -alert.at_us)
-        over = [alert for alert in list(self._recent) if alert.recovered or alert not in wrong]
-        return [*wrong, *sorted(over, key=lambda alert: -alert.at_us)][:most]
+        """What is wrong now, then all else that was told, each with the newest first."""
+        wrong = self.wrong()
+        told = [alert for alert in list(self._recent) if alert not in wrong]
+        return [*_newest_first(wrong), *_newest_first(told)][:most]
+
+    def listed(self, most: int) -> list[Alert]:
+        """What is wrong now, then what is over, each with the newest first: without what turned into something else."""
+        over = [alert for alert in list(self._recent) if alert.recovered]
+        return [*_newest_first(self.wrong()), *_newest_first(over)][:most]
 
     def wrong(self) -> list[Alert]:
         """Of each key what was told last, where that was no recovery."""
-        return [alert for alert in list(self.newest.values()) if not alert.recovered]
+        newest = self._newest | {alert_key(alert): alert for alert in list(self._own)}
+        return [alert for alert in newest.values() if not alert.recovered]
 
     def close(self) -> None:
         """Leave."""
@@ -102,12 +112,20 @@ class AlertLog:
             return  # what heals by itself, and the group that nothing is kept in
         key, value = (message.key() or b"").decode(errors="replace"), message.value()
         if value is None:
-            self.newest.pop(key, None)
+            self._newest.pop(key, None)
             return
         try:
             alert = decode_alert(value)
         except (msgspec.DecodeError, msgspec.ValidationError):
             self.unreadable += 1
             return
-        if self.newest.get(key) != alert:  # not this monitor's own, noted when it was told
-            self.note(alert)
+        again = self._newest.get(key) == alert  # a producer that tries again may write it twice
+        self._newest[key] = alert
+        if alert in self._own:
+            del self._own[alert]
+        elif not again:
+            self._recent.append(alert)
+
+
+def _newest_first(alerts: Iterable[Alert]) -> list[Alert]:
+    return sorted(alerts, key=lambda alert: -alert.at_us)

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from stretto_connectors.prometheus import counter
-from stretto_consumers.lag.alerts import Alerts, AlertsState, KeyState
+from stretto_consumers.lag.alerts import Alerts
 from stretto_consumers.lag.history import History
 from stretto_consumers.lag.hooks import Hooks
 from stretto_consumers.lag.look import problem_view
 from stretto_consumers.lag.monitor.alert_log import AlertLog
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.telling import Telling
+from stretto_consumers.lag.shown_alerts import goes_on_from
 from stretto_consumers.lag.watcher import Watcher
 from stretto_schemas import metrics
 from stretto_schemas.errors import StrettoError
@@ -130,7 +131,7 @@ class Looks:
         trouble = self._telling.trouble
         if trouble is not None and self.telling:
             view.problems.append(problem_view(trouble))
-        view.alerts = self.alert_log.recent(SHOWN_ALERTS)
+        view.alerts = self.alert_log.listed(SHOWN_ALERTS)
         view.unreadable += self.alert_log.unreadable
         self.view = view
         self.looked_at = time.monotonic()
@@ -138,13 +139,12 @@ class Looks:
     def _takes_place(self) -> bool:
         """Whether this monitor tells, now: it begins with what was told before, so nothing is told twice."""
         try:
-            if not self._active():
+            active = self._active()
+            if not active:
                 self._alerts, self._untold = None, []
-                self.alert_log.read()
-                return False
-            if self._alerts is None:
-                self.alert_log.read(to_the_end=True)
-                self._alerts = Alerts(self._after_s, goes_on_from(self.alert_log))
+            self.alert_log.read(to_the_end=active and self._alerts is None)
+            if active and self._alerts is None:
+                self._alerts = Alerts(self._after_s, goes_on_from(self.alert_log.wrong()))
                 log.info("this monitor tells alerts; wrong so far: %d", len(self.alert_log.wrong()))
         except StrettoError as error:
             if not error.retryable:
@@ -165,14 +165,6 @@ class Looks:
             self._telling.points(self._untold)
             self._untold, self._told_points_at = [], time.monotonic()
         self._telling.poll()
-
-
-def goes_on_from(told: AlertLog) -> AlertsState:
-    """The state of whoever wrote the topic: trouble without a recovery is still told, and what had not lasted begins anew."""
-    keys = [
-        KeyState(alert.follower, alert.source, alert.kind, raised=alert, last=alert.status) for alert in told.wrong()
-    ]
-    return AlertsState(keys)
 
 
 def sentence(alert: Alert) -> str:

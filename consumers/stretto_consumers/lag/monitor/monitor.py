@@ -23,7 +23,9 @@ from stretto_consumers.lag.monitor.session import Session
 from stretto_consumers.lag.monitor.tables import Tables
 from stretto_consumers.lag.monitor.web import Web
 from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
-from stretto_schemas.lag.view import PipelineView
+from stretto_schemas.lag.fresh import judge
+from stretto_schemas.lag.view import FollowerView, PipelineView
+from stretto_schemas.lag.words import duration
 from stretto_schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -112,20 +114,22 @@ class Monitor:
         }
 
     def ready(self, max_lag_s: float | None = None) -> tuple[bool, str]:
-        """Looks are taken, and Faust runs or stands by; with `max_lag_s`, also that no follower has more total lag."""
+        """Looks are taken, and Faust runs or stands by; with `max_lag_s`, also that every follower is as fresh as that."""
         state = self._state()
         if state not in ("running", "standby"):
             return False, f"{state}: {self._waits or 'reading its tables'}"
-        looked_at = self._looks.looked_at
-        age_s = time.monotonic() - looked_at if looked_at is not None else float("inf")
+        looked_at, view = self._looks.looked_at, self._looks.view
+        if looked_at is None or view is None:
+            return False, "no look yet"
+        age_s = time.monotonic() - looked_at
         if age_s > max(STALE_S, 3 * self._settings.lag.look_s):
-            return False, "no look yet" if looked_at is None else f"the last look was {age_s:.0f} s ago"
-        lags = {each.name: each.lag.get("total") for each in self._looks.view.followers} if self._looks.view else {}
-        for follower, lag in lags.items():
-            if max_lag_s is not None and (lag is None or lag.seconds > max_lag_s):
-                has = f"has {lag.seconds:.1f} s of total lag" if lag is not None else "is nobody knows how far behind"
-                return False, f"follower {follower} {has}; {max_lag_s:g} s are allowed"
-        return True, "stand-by: another monitor tells" if state == "standby" else f"last look {age_s:.1f} s ago"
+            return False, f"the last look was {duration(age_s)} ago"
+        if max_lag_s is not None:
+            for follower in view.followers:
+                good, why = fresh(follower, max_lag_s, self._settings.follower.publish_s)
+                if not good:
+                    return False, f"follower {follower.name}: {why}"
+        return True, "stand-by: another monitor tells" if state == "standby" else f"last look {duration(age_s)} ago"
 
     def _attend(self, stop: threading.Event) -> None:
         """One session, from its topics to its end."""
@@ -154,13 +158,13 @@ class Monitor:
             raise explain(session.failure, self._settings)
 
     def _active(self) -> bool:
-        state = self._session.state if self._session is not None else ""
+        state = self._state()
         if state in ("running", "standby"):
             self._told_active = state == "running"
         return self._told_active
 
     def _state(self) -> str:
-        session = self._session
+        session = self._session  # which another thread may end meanwhile
         return session.state if session is not None else "waiting"
 
     def _unread(self) -> int:
@@ -173,6 +177,13 @@ class Monitor:
         tree = dict(msgspec.to_builtins(view))
         tree["unreadable"] = max(tree["unreadable"], self._unread())
         return tree
+
+
+def fresh(follower: FollowerView, max_lag_s: float, publish_s: float) -> tuple[bool, str]:
+    """Whether a follower's readers see everything up to so long ago, and why. Its records come every `publish_s` at least."""
+    if follower.lag.get("total") is None:
+        return False, f"nobody knows its lag, which may be more than {duration(max_lag_s)}"
+    return judge(follower.lag, max_lag_s, silent_s=follower.heard_s, heartbeat_s=publish_s)
 
 
 def check_codec(settings: Settings) -> None:

@@ -33,7 +33,7 @@ FOREIGN = ("faust", "mode", "aiokafka", "asyncio", committed.__name__, tables.__
 
 
 class Session:
-    """Running from `start` until `stop` or a failure. `state` and `active` may be read from any thread."""
+    """Running from `start` until `stop` or a failure. `state` may be read from any thread."""
 
     def __init__(self, settings: Settings, found: Places) -> None:
         self.state = "starting"
@@ -44,11 +44,6 @@ class Session:
         self._places = found
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="faust", daemon=True)
-
-    @property
-    def active(self) -> bool:
-        """This monitor has the topics, and its tables are read."""
-        return self.state == "running"
 
     @property
     def ended(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -65,8 +66,10 @@ class Web:
         """`most` (100): what is wrong now, then what is over, the newest first."""
         asked = _parameters(query, "most")
         most = asked.get("most", "100")
-        if not most.isascii() or not most.isdigit() or not 1 <= int(most) <= MOST_ALERTS:
-            raise UsageError(f"most={most} is no number of alerts", expected=f"a whole number from 1 to {MOST_ALERTS}")
+        if not re.fullmatch("[0-9]{1,9}", most) or not 1 <= int(most) <= MOST_ALERTS:
+            raise UsageError(
+                f"most={most[:100]} is no number of alerts", expected=f"a whole number from 1 to {MOST_ALERTS}"
+            )
         return _encode(self._looks.alert_log.recent(int(most)))
 
     def _before(self, begin_us: int, since_s: float, now_us: int) -> list[Point]:
@@ -77,8 +80,8 @@ class Web:
         for (key, (_, end_s)), window in tables.lag[0].items():
             at_us = round(end_s * 1e6)
             if now_us - since_s * 1e6 <= at_us < begin_us:
-                follower, _, source = str(key).partition("/")
-                found.append(Point(at_us, follower, source, window.mean()))
+                follower, source = _split(key)
+                found.append(Point(at_us, follower or "", source, window.mean()))
         return sorted(found, key=lambda point: point.at_us)
 
 
@@ -118,18 +121,24 @@ def _rows(
     return [
         {"begin_s": span[0], "end_s": span[1], **row(key, window)}
         for (key, span), window in sorted(found, key=lambda each: (each[0][1], each[0][0]))
-        if span[1] >= newest_s - since_s and follower in (None, key.partition("/")[0])
+        if span[1] >= newest_s - since_s and follower in (None, _split(key)[0])
     ]
 
 
+def _split(key: str) -> tuple[str | None, str]:
+    """Follower and source of a window's key; one without a follower is the source's own."""
+    follower, _, source = key.rpartition("/")
+    return follower or None, source
+
+
 def _lag_row(key: str, window: LagWindow) -> dict[str, Any]:
-    follower, _, source = key.partition("/")
+    follower, source = _split(key)
     values = {"looks": window.looks, "max": window.max, "mean": window.mean(), "last": window.last}
     return {"follower": follower, "source": source, **values}
 
 
 def _flow_row(key: str, window: FlowWindow) -> dict[str, Any]:
-    """A key without a follower is the source's own: what capture committed."""
-    follower, _, source = key.rpartition("/")
+    """The source's own is what capture committed."""
+    follower, source = _split(key)
     counts = {"rows": window.rows, "transactions": window.transactions, "wal_bytes": window.wal_bytes}
-    return {"follower": follower or None, "source": source, **counts}
+    return {"follower": follower, "source": source, **counts}
