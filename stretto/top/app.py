@@ -7,6 +7,7 @@ import time
 from typing import ClassVar
 
 from rich.console import RenderableType
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -117,6 +118,12 @@ class Top(App[None]):
         self._fill("alerts", words.alerts(view))
         self._show_problems()
         self._show_followers()
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key that is typed while the screen is taken down has no screen to go to: textual would end with a traceback."""
+        if isinstance(event, events.Key) and not self.screen_stack:
+            return
+        await super().on_event(event)
 
     @property
     def _taken_down(self) -> bool:

@@ -40,7 +40,8 @@ def test_a_paused_follower_is_alive_not_ready_and_says_why(cli: Cli, leader_db: 
         status = json.loads(follower.get("/status")[2])
         assert (status["state"], status["said"]) == ("paused", "quarter's end")
         shown = json.loads(cli.good("status", "-f", "json", STRETTO_HTTP__FOLLOWER_PORT=str(follower.port())))
-        assert shown["processes"]["follower"] == {"state": "paused", "said": "quarter's end"}
+        process = shown["sources"][0]["follower_process"]
+        assert (process["state"], process["said"]) == ("paused", "quarter's end")
         again = cli.good("follower", "pause")
         assert again == said.replace("is paused since", "was paused already, since")
         resumed = cli.good("follower", "resume")
