@@ -100,7 +100,7 @@ def test_lag_is_told_in_every_way_that_is_asked_for(cli: Cli, leader_db: Databas
                     conn.execute("rollback")
 
                 assert wait_until(lambda: ready(follower, "5s")[0] == 200, SOON_S), ready(follower, "5s")
-                assert follower_db.fetch("select count(*) from item") == [(ROWS,)]
+                assert wait_until(lambda: follower_db.fetch("select count(*) from item") == [(ROWS,)], SOON_S)
 
                 def at_the_end() -> bool:
                     """Behind the last row only the marker of its commit has an offset."""
