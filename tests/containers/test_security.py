@@ -88,7 +88,7 @@ READ, WRITE, CREATE = AclOperation.READ, AclOperation.WRITE, AclOperation.CREATE
 LOG, TRANSACTIONS, FOLLOWERS = "stretto.leader.", "stretto.leader.transactions", "stretto.followers"
 INIT = [
     *need("admin", LOG, CREATE),
-    *need("admin", FOLLOWERS, CREATE, READ),
+    *need("admin", FOLLOWERS, CREATE),
     *need("admin", "stretto.leader", WRITE),
     *need("admin", LOG, WRITE),
 ]
@@ -103,6 +103,7 @@ USED = {
     "follower": need("follower", LOG, READ),
     "publish": need("follower", FOLLOWERS, WRITE),
     "group": need("follower", "stretto.leader.follower", READ),
+    "status": need("admin", FOLLOWERS, READ),
     "doctor": DOCTOR,
     "doctor's look at the broker": need("admin", "kafka-cluster", AclOperation.DESCRIBE_CONFIGS),
     "take off": need("admin", FOLLOWERS, WRITE),
@@ -188,6 +189,11 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
                 assert wait_until(lambda: led.execute(rows).fetchall() == [(21,)], EQUAL_S), following.log
             assert "2 tables: equal" in admin.good("verify")
             admin.good("status")
+            for right in needed(secured, "status"):
+                with without(secured, right):
+                    done = admin("status")
+                    assert done.returncode == 2, (right, done.stderr, done.stdout)
+                    assert names(done.stdout, right), (right, done.stdout)
             for right in needed(secured, "doctor"):
                 with without(secured, right):
                     done = admin("doctor", **superuser)

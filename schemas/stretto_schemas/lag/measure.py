@@ -78,6 +78,8 @@ def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageL
         log_records = max(0, behind - apply_records)
     stages["log"] = StageLag(max(0, end_lsn - read_lsn), log_records, max(0, in_log - read_us) / 1e6)
     stages["apply"] = StageLag(max(0, read_lsn - state.end_lsn), apply_records, max(0, read_us - visible_us) / 1e6)
+    if received_us is None and not oldest_us and state.lag:
+        return stages | state.lag  # neither capture nor the log answers: its own word is all there is
     parts = [lag for lag in (stages["wal"], stages["capture"]) if lag is not None]
     wal_lsn = seen.facts.wal_lsn if seen.facts is not None else end_lsn
     stages["total"] = StageLag(

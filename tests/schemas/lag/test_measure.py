@@ -139,3 +139,10 @@ def test_a_follower_in_copy_has_no_place_in_the_log() -> None:
     stages = follower_stages(seen(copying), copying)
     assert [stages[stage] for stage in ("log", "apply", "total")] == [None, None, None]
     assert stages["wal"] is not None
+
+
+def test_where_neither_capture_nor_the_log_answers_a_followers_own_word_counts() -> None:
+    own = {"log": StageLag(0, 0, 7.0), "apply": NOTHING, "total": StageLag(0, 0, 7.0)}
+    late = state(lag=own)
+    stages = follower_stages(seen(late, log=None, captured=None), late)
+    assert stages["total"] == own["total"]
