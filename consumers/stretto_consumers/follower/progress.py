@@ -270,12 +270,16 @@ class Progress:
         waits: in `log`, unless the broker says that there is nothing more in the log, and then in `total` only: it is wal or
         capture, which others tell apart.
         """
-        position, read, accounting = self.position, self.read_position, self._accounting
         if self.state == "standby":
             return {}
+        position, read, accounting = self.position, self.read_position, self._accounting
         if position is None or read is None or accounting is None:
             return dict.fromkeys(("log", "apply", "total"), NOTHING)
-        places, newest = self.places(), accounting.newest
+        return self._stages(self.places(), position, read, accounting)
+
+    @staticmethod
+    def _stages(places: Places, position: Position, read: Position, accounting: Accounting) -> dict[str, StageLag]:
+        newest = accounting.newest
         unread = max(0, newest.end_lsn - read.end_lsn) if newest is not None else 0
         unapplied = max(0, read.end_lsn - position.end_lsn)
         waiting, staged = max(0, accounting.waiting_records), read.rows - position.rows
@@ -307,7 +311,7 @@ class Progress:
             published_us=time.time_ns() // 1000,
             state=self.state,
             said=self.said,
-            lag=self.lag(),
+            lag=self._stages(places, position, read, accounting),
             read_lsn=read.end_lsn,
             seen_lsn=newest.end_lsn if newest is not None else 0,
             frontier_offset=position.frontier_offset,

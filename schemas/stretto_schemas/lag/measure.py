@@ -11,6 +11,7 @@ passed it; a stage's seconds are the difference between the times of its two end
    applier is busy counts as read: it waits for the applier.
 4. Visible: the same for what it does not show.
 5. No place is ahead of the one before it: a clock that is off makes no stage negative.
+6. Where neither capture nor the log answers, and nothing is known to wait, a follower's own word on its stages counts.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def follower_stages(seen: Observation, state: FollowerState) -> dict[str, StageL
     stages["log"] = StageLag(max(0, end_lsn - read_lsn), log_records, max(0, in_log - read_us) / 1e6)
     stages["apply"] = StageLag(max(0, read_lsn - state.end_lsn), apply_records, max(0, read_us - visible_us) / 1e6)
     if received_us is None and not oldest_us and state.lag:
-        return stages | state.lag  # neither capture nor the log answers: its own word is all there is
+        return stages | state.lag  # rule 6
     parts = [lag for lag in (stages["wal"], stages["capture"]) if lag is not None]
     wal_lsn = seen.facts.wal_lsn if seen.facts is not None else end_lsn
     stages["total"] = StageLag(
