@@ -104,9 +104,9 @@ class Observer:
         oldest, behind = {}, {}
         for name, state in states.items():
             if tail is not None and tail.log is not None and state.epoch == tail.log.epoch:
-                oldest_us, records = tail.oldest_us(state), tail.records_behind(state)
-                if oldest_us is not None and records is not None:
-                    oldest[name], behind[name] = oldest_us, records
+                lacking = tail.behind(state)
+                if lacking is not None:
+                    oldest[name], behind[name] = lacking
         return Observation(
             prefix=settings.prefix,
             source=settings.source.name,

@@ -7,6 +7,7 @@ place of the follower that is furthest behind, or from near its end.
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import confluent_kafka
@@ -102,17 +103,16 @@ class Tail:
             for message in self._consumer.consume(READ_AT_ONCE, 0.02):
                 self._take(message)
 
-    def oldest_us(self, follower: FollowerState) -> int | None:
-        """Commit time of the first transaction that it does not show, 0 when it shows all; None: further back than is known."""
-        if follower.end_lsn < self._from_lsn:
-            return None
-        return next((each.oldest_us for each in self._frontiers if each.end_lsn > follower.end_lsn), 0)
+    def behind(self, follower: FollowerState) -> tuple[int, int] | None:
+        """Commit time of the first transaction that it does not show (0 when it shows all), and how many records it does not show.
 
-    def records_behind(self, follower: FollowerState) -> int | None:
-        """Records that it does not show; a frontier that it shows in part counts whole. None: further back than is known."""
+        A frontier that it shows in part counts whole. None: it is further back than is known.
+        """
         if follower.end_lsn < self._from_lsn:
             return None
-        return sum(each.records for each in self._frontiers if each.end_lsn > follower.end_lsn)
+        first = bisect_right(self._frontiers, follower.end_lsn, key=lambda each: each.end_lsn)
+        lacking = self._frontiers[first:]
+        return lacking[0].oldest_us if lacking else 0, sum(each.records for each in lacking)
 
     def heard_s(self, name: str, source_us: int | None) -> float:
         """How long ago a follower's newest record was made. `source_us`: the source's clock now, if it is known.
