@@ -7,7 +7,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 HOST = "127.0.0.1"
@@ -28,6 +28,8 @@ class Proxy:
         """Bytes passed on, both ways."""
         self.delay_s = 0.0
         """Every chunk of up to 64 kB waits this long."""
+        self.alter: Callable[[bytes, bool], bytes] = lambda data, _to_server: data
+        """What becomes of a chunk; True for one of a client's."""
         # A broker tells its clients its own address, and they would go there. Host and port stand side by side in its
         # answers, so the port can be replaced in place.
         self._own = HOST.encode() + target.to_bytes(4, "big") if advertised else b""
@@ -101,7 +103,8 @@ class Proxy:
             if self.delay_s:
                 time.sleep(self.delay_s)  # this is the delay itself, not a wait for something
             to, own = key.data
-            to.sendall(data.replace(own, self._advertised) if own else data)
+            data = self.alter(data.replace(own, self._advertised) if own else data, to.getpeername()[1] == self._target)
+            to.sendall(data)
             self.passed += len(data)
         return True
 

@@ -110,7 +110,7 @@ class Frontier(msgspec.Struct, omit_defaults=True, tag="frontier", tag_field="re
     heartbeat_us: int | None = None
     """Clock of the source at the newest heartbeat that this frontier covers, microseconds since 1970."""
     clock_us: int = 0
-    """The source's clock when this frontier was made, as capture knows it, microseconds since 1970; 0: not known yet."""
+    """What the source's clock showed at least when this frontier was made, microseconds since 1970; 0: not known yet."""
     publication: Published | None = None
     """In a full frontier: the publication as capture knew it. A later one must have all that is in it."""
 

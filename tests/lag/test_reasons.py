@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import psycopg
 
 from stretto.embedded.kafka import EmbeddedKafka
@@ -45,7 +46,17 @@ class Watch:
 
     def until(self, holds: Callable[[PipelineView], bool]) -> None:
         """Look until it holds."""
-        assert wait_until(lambda: holds(self.look()), DEADLINE_S), (self.view, self.told)
+        assert wait_until(lambda: holds(self.look()), DEADLINE_S), self._seen()
+
+    def _seen(self) -> str:
+        view = self.view
+        assert view is not None
+        rows = [msgspec.json.encode(each).decode() for each in (*view.followers, *view.sources, *self.told)]
+        return "\n".join(["", *rows])
+
+    def flowing(self) -> None:
+        """Until rows arrive, and none waits: only then have all processes begun."""
+        self.until(lambda view: view.followers[0].status == "OK" and bool(view.followers[0].rows_per_s))
 
     def budget_exceeded(self, stage: str, *words: str) -> None:
         """Until an alert of the budget names this stage, and a look with the same cause has these words."""
@@ -71,7 +82,7 @@ def test_capture_that_does_not_run(beaten: Pipeline, processes: Processes, obser
     capture, follower = processes.capture(), processes.follower(**BUDGET)
     watch = Watch(observe(capture, follower))
     with beating(beaten.leader, beaten.follower):
-        watch.until(lambda view: view.followers[0].status == "OK")
+        watch.flowing()
         capture.kill()
         watch.budget_exceeded("wal", "capture does not run", "is idle", "start `stretto run capture`")
         processes.capture()
@@ -108,7 +119,7 @@ def test_a_long_transaction_of_the_leader(pipeline: Pipeline, processes: Process
             beaten.leader.execute(
                 f"insert into heap select i, repeat('x', 100) from generate_series({start + 1}, {start + 500_000}) i"
             )
-        Watch(observer).until(lambda view: view.followers[0].status == "OK")
+        Watch(observer).flowing()
         capture.kill()
         capture = processes.capture()
         watch = Watch(observe(capture, follower))
@@ -124,7 +135,7 @@ def test_a_broker_that_is_slow_for_capture(
         capture = processes.capture(kafka__bootstrap=f"127.0.0.1:{proxy.port}")
         watch = Watch(observe(capture, processes.follower(**BUDGET)))
         with beating(beaten.leader, beaten.follower):
-            watch.until(lambda view: view.followers[0].status == "OK")
+            watch.flowing()
             proxy.delay_s = 1.0
             watch.budget_exceeded("capture", "the broker takes records slowly")
             proxy.delay_s = 0.0
@@ -138,7 +149,7 @@ def test_a_network_that_is_slow_for_the_follower(
         follower = processes.follower(kafka__bootstrap=f"127.0.0.1:{proxy.port}", **BUDGET)
         watch = Watch(observe(processes.capture(), follower))
         with beating(beaten.leader, beaten.follower):
-            watch.until(lambda view: view.followers[0].status == "OK")
+            watch.flowing()
             proxy.delay_s = 3.0
             watch.budget_exceeded("log", "the broker answers here, and little of it reaches the follower")
             proxy.delay_s = 0.0
@@ -151,7 +162,7 @@ def test_a_broker_that_stands_still(
     capture, follower = processes.capture(), processes.follower(**BUDGET)
     watch = Watch(observe(capture, follower))
     with beating(beaten.leader, beaten.follower):
-        watch.until(lambda view: view.followers[0].status == "OK")
+        watch.flowing()
         assert kafka.pid is not None
         with paused(kafka.pid):
             watch.budget_exceeded("capture", "broker")
@@ -175,7 +186,7 @@ def test_a_table_that_is_slow_to_write(beaten: Pipeline, processes: Processes, o
 def test_a_lock_on_the_follower(beaten: Pipeline, processes: Processes, observe: Observe) -> None:
     watch = Watch(observe(processes.capture(), processes.follower(**BUDGET)))
     with beating(beaten.leader, beaten.follower):
-        watch.until(lambda view: view.followers[0].status == "OK")
+        watch.flowing()
         with psycopg.connect(beaten.follower.dsn, application_name="nightly report") as holder:
             holder.execute("lock table beats in share mode")
             watch.budget_exceeded("apply", f"pid {holder.info.backend_pid} (nightly report", "end that transaction")
@@ -186,7 +197,7 @@ def test_a_follower_that_ended(beaten: Pipeline, processes: Processes, observe: 
     capture, follower = processes.capture(), processes.follower(**BUDGET)
     watch = Watch(observe(capture, follower))
     with beating(beaten.leader, beaten.follower):
-        watch.until(lambda view: view.followers[0].status == "OK")
+        watch.flowing()
         follower.stop()
         watch.until(lambda view: (view.followers[0].status, view.followers[0].state) == ("STOPPED", "stopped"))
         assert watch.view is not None
@@ -208,10 +219,15 @@ def closed(database: Database) -> Iterator[None]:
             admin.execute(f"alter database {name} allow_connections true")
 
 
+def _capture(view: PipelineView) -> str:
+    [source] = view.sources
+    return source.capture.state if source.capture is not None else ""
+
+
 def test_a_leader_that_lets_nobody_in(beaten: Pipeline, processes: Processes, observe: Observe) -> None:
     capture, follower = processes.capture(), processes.follower(**BUDGET)
     watch = Watch(observe(capture, follower))
-    watch.until(lambda view: view.followers[0].status == "OK")
+    watch.until(lambda view: view.followers[0].status == "OK" and _capture(view) == "running")
     with closed(beaten.leader):
         watch.budget_exceeded("wal", "the source does not answer")
         assert watch.view is not None
@@ -223,7 +239,7 @@ def test_a_follower_that_lets_nobody_in(beaten: Pipeline, processes: Processes, 
     capture, follower = processes.capture(), processes.follower(**BUDGET)
     watch = Watch(observe(capture, follower))
     with beating(beaten.leader, beaten.follower):
-        watch.until(lambda view: view.followers[0].status == "OK")
+        watch.flowing()
         with closed(beaten.follower):
             watch.until(lambda view: "it waits for a server" in view.followers[0].likely and bool(view.problems))
         watch.recovered()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
@@ -40,6 +40,9 @@ TOPICS_NAMED = 3
 """Of the topics that a refused transaction was to write to."""
 
 
+_LOADING: Final = {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
+
+
 class LogWriter:
     """A transactional producer. `init()` once, then per Kafka transaction `begin()`, `produce()` and `commit()`."""
 
@@ -66,13 +69,21 @@ class LogWriter:
             }
         )
 
-    def init(self, timeout_s: float = 10.0) -> None:
-        """Fence every other writer of this id and learn what became of its last transaction. Raises Unreachable."""
-        try:
-            self._producer.init_transactions(timeout_s)
-        except KafkaException as error:
-            doing = f"taking over transactional id {self._id}"
-            raise explain(error, self._kafka, doing, self._producer) from None
+    def init(self, timeout_s: float = 10.0, loading_s: float = 0.0) -> None:
+        """Fence every other writer of this id and learn what became of its last transaction. Raises Unreachable.
+
+        A broker that has just started reads its own log first and says so: it is asked again for `loading_s`.
+        """
+        by = time.monotonic() + loading_s
+        while True:
+            try:
+                self._producer.init_transactions(timeout_s)
+                return
+            except KafkaException as error:
+                if error.args[0].code() in _LOADING and time.monotonic() < by:
+                    continue
+                doing = f"taking over transactional id {self._id}"
+                raise explain(error, self._kafka, doing, self._producer) from None
 
     def begin(self, first: Iterable[LogRecord]) -> None:
         """Begin a Kafka transaction with the records `first`. Raises as `commit` does."""

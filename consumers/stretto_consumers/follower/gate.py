@@ -3,7 +3,7 @@
 The rules, numbered as in the code:
 
 1. Paused: no batch is begun. The one that is being applied is committed first.
-2. A transaction is shown no earlier than its commit plus the delay, by the source's clock as well as it is known here.
+2. A transaction is shown no earlier than its commit plus the delay, by what the source's clock shows at least.
 3. The delay in `stretto.control` wins over `apply_delay_s` of the settings.
 """
 
@@ -29,7 +29,7 @@ class Gate:
         setting_delay_s: float = 0.0,
         source_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        """`read` gives what is wanted, `source_us` the source's clock, microseconds since 1970."""
+        """`read` gives what is wanted, `source_us` what the source's clock shows at least, microseconds since 1970."""
         self._read = read
         self._setting_delay_s = setting_delay_s
         self._source_us = source_us

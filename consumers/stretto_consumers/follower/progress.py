@@ -43,6 +43,9 @@ QUANTILES_EVERY_S = 2.0
 HELD_BACK_FOR_S = 1.5
 """The gate is looked at twice a second."""
 
+BROKER_TICK_US = 1000
+"""The broker's clock is read in whole milliseconds: each of two readings may be wrong by half of one."""
+
 MARGIN_S = 0.5
 """On the way a heartbeat may take so long."""
 
@@ -222,6 +225,14 @@ class Progress:
         """The source's clock now, as well as it is known; ours where it is not."""
         source_us = self._source_clock_us()
         return time.time_ns() // 1000 if source_us is None else source_us
+
+    @property
+    def source_at_least_us(self) -> int:
+        """The source's clock shows this or more by now; ours where that is not known."""
+        broker, source = self.broker_clock.least_us, self.source_clock.us
+        if broker is None or source is None:
+            return time.time_ns() // 1000
+        return time.monotonic_ns() // 1000 + broker + source - BROKER_TICK_US
 
     def _source_clock_us(self) -> int | None:
         """By way of the broker's clock, which both have been compared with."""

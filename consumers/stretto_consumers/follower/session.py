@@ -115,7 +115,7 @@ class Session:
         catalog = self._connect("catalog")
         progress = self._progress  # where metrics hold the reader, the gate outlives the session: it must not hold it
         self._gate = Gate(
-            lambda: read_control(conn, source), settings.follower.apply_delay_s, lambda: progress.source_us
+            lambda: read_control(conn, source), settings.follower.apply_delay_s, lambda: progress.source_at_least_us
         )
         reader = LogReader(settings, position, self._careful_until, self._gate, progress.source_clock)
         self._closers.append(reader.close)

@@ -29,7 +29,7 @@ class Frontiers:
         self._next: dict[Partition, int] = dict(ends)
 
     def make(self, batch: Batch, end_lsn: int, published: Published, now: float, clock_us: int = 0) -> Frontier:
-        """The next one, for what is complete in the batch; it reaches `end_lsn` or further. `now` is monotonic, `clock_us` the source's."""
+        """The next one, for what is complete in the batch; it reaches `end_lsn` or further. `now` is monotonic, `clock_us` the source's, at least."""
         last = self.newest
         newest = batch.transactions[-1] if batch.transactions else None
         frontier = Frontier(

@@ -76,6 +76,12 @@ class Pulse:
         offset = self.clock.us
         return 0 if offset is None else time.monotonic_ns() // 1000 + offset
 
+    @property
+    def source_at_least_us(self) -> int:
+        """The source's clock shows this or more by now; 0 while it is not known."""
+        offset = self.clock.least_us
+        return 0 if offset is None else time.monotonic_ns() // 1000 + offset
+
     def close(self) -> None:
         """End the thread."""
         self._stop.set()

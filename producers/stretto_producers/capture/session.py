@@ -237,7 +237,7 @@ class Session:
     def _make_frontier(self, now: float) -> Frontier:
         reached = self._outside_lsn if self._transaction is not None else max(self._outside_lsn, self._idle_lsn)
         self._asked = False
-        return self._frontiers.make(self._batch, reached, self._pulse.published, now, self._pulse.source_us)
+        return self._frontiers.make(self._batch, reached, self._pulse.published, now, self._pulse.source_at_least_us)
 
     def _opening(self) -> list[LogRecord]:
         """The `Open` record, before a Kafka transaction's first row."""

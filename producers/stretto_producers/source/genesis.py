@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from confluent_kafka.admin import AdminClient
@@ -16,6 +16,9 @@ from stretto_schemas import names
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, encode_record
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import Table, encode_table, schema_key
+
+LOADING_S: Final = 60.0
+"""Somebody waits at a terminal, and would but give the command again."""
 
 
 def make_genesis(
@@ -67,7 +70,7 @@ def write_genesis(settings: Settings, frontier: Frontier, shapes: Iterable[Table
     transactional_id = names.transactional_id(settings.prefix, frontier.source)
     writer = LogWriter(settings.kafka, transactional_id, settings.capture.transaction_timeout_s)
     try:
-        writer.init()
+        writer.init(loading_s=LOADING_S)
         first = (topic, encode_record(Open(frontier.source, frontier.epoch)), key, 0)
         schema = names.schema_topic(settings.prefix, frontier.source)
         known = [(schema, encode_table(table), schema_key(table), 0) for table in shapes]

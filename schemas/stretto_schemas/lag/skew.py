@@ -23,6 +23,8 @@ class ClockOffset:
         self._exchanges: deque[tuple[int, int]] = deque(maxlen=EXCHANGES)
         self.us: int | None = None
         """Microseconds; None before the first exchange."""
+        self.least_us: int | None = None
+        """It is no less than this, whichever way took how long."""
 
     def exchange(self, sent_us: int, other_us: int, received_us: int) -> None:
         """The other clock showed `other_us` at some moment between these two of ours: wrong by half the time between at most."""
@@ -32,13 +34,14 @@ class ClockOffset:
             if abs(offset_us - believed_us) > (took_us + best_us) // 2 + SET_US:
                 self._exchanges.clear()
         self._exchanges.append((took_us, offset_us))
-        self.us = min(self._exchanges)[1]
+        quickest_us, self.us = min(self._exchanges)
+        self.least_us = self.us - (quickest_us + 1) // 2
 
 
 class OneWayOffset:
     """One foreign clock minus another, from messages that go one way only: the quickest of the last few, as if it took no time.
 
-    Wrong by that message's time, some milliseconds. A sender's clock that is set back is believed once `EXCHANGES` messages
+    Too small by that message's time, some milliseconds, and never too large. A sender's clock that is set back is believed once `EXCHANGES` messages
     have come.
     """
 

@@ -13,6 +13,7 @@ from stretto.embedded.kafka import EmbeddedKafka
 from stretto_connectors.kafka.writer import LogWriter
 from stretto_schemas.errors import Fenced, Unreachable
 from stretto_schemas.settings import load
+from tests.fix_proxy import proxy_to
 from tests.fix_stack import make_topic
 
 
@@ -30,6 +31,47 @@ def test_a_writer_that_is_closed_does_not_go_on_asking_for_its_id() -> None:
             writer.close()
             while client.recv(4096):
                 pass
+
+
+class Loading:
+    """In a proxy's way: a coordinator that answers a few times that it still reads its log."""
+
+    INIT_PRODUCER_ID, LOAD_IN_PROGRESS = 22, 14
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self._asked: dict[bytes, int] = {}
+
+    def alter(self, data: bytes, to_server: bool) -> bytes:
+        """https://kafka.apache.org/protocol#The_Messages_InitProducerId: requests and answers are single chunks."""
+        if to_server:
+            if int.from_bytes(data[4:6], "big") == self.INIT_PRODUCER_ID:
+                self._asked[data[8:12]] = int.from_bytes(data[6:8], "big")
+            return data
+        version = self._asked.pop(data[4:8], None)
+        if version is None or not self.left:
+            return data
+        self.left -= 1
+        error_at = 8 + (version >= 2) + 4  # after the tagged fields of a newer header, and throttle_time_ms
+        return data[:error_at] + self.LOAD_IN_PROGRESS.to_bytes(2, "big") + data[error_at + 2 :]
+
+
+@pytest.mark.parametrize("loading_s", [0.0, 30.0])
+def test_a_coordinator_that_still_reads_its_log_is_asked_again_by_who_has_patience(
+    kafka: EmbeddedKafka, prefix: str, loading_s: float
+) -> None:
+    loading = Loading(8)
+    with proxy_to(kafka.port, advertised=True) as proxy:
+        proxy.alter = loading.alter
+        settings = load(None, {"STRETTO_KAFKA__BOOTSTRAP": f"127.0.0.1:{proxy.port}"}).kafka
+        writer = LogWriter(settings, prefix, 10.0)
+        if loading_s:
+            writer.init(2.0, loading_s)
+            assert loading.left == 0
+        else:
+            with pytest.raises(Unreachable, match=r"(?i)load in progress"):
+                writer.init(2.0, loading_s)
+        writer.close()
 
 
 class Unplaced:

@@ -22,6 +22,8 @@ def test_an_offset_is_wrong_by_no_more_than_half_the_quickest_of_the_last_exchan
     quickest_us = min(there + back for there, back in trips[-EXCHANGES:])
     assert clock.us is not None
     assert abs(clock.us - offset_us) <= quickest_us // 2 + 1
+    assert clock.least_us is not None
+    assert offset_us - quickest_us - 2 <= clock.least_us <= offset_us
 
 
 @given(
