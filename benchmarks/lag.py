@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPResponse
 from typing import Any
 
 from benchmarks.backlog import EVENTS, Load, Measured, backlog, drain_capture, drain_follower
@@ -68,28 +69,44 @@ def _everything_on(made: Pair) -> Iterator[None]:
             "STRETTO_FOLLOWER__LAG_BUDGET_S": "5",
         }
         watched = [taken[name] for name in ("capture", "follower", "lag")]
-        with running(made, "run", "lag"), running(made, "web"), _scraper(watched):
+        with running(made, "run", "lag"), running(made, "web"), _looking(watched, taken["web"]):
             yield
 
 
 @contextmanager
-def _scraper(watched: list[int]) -> Iterator[None]:
+def _looking(scraped: list[int], page: int) -> Iterator[None]:
     """What Prometheus does, and a browser that has the page open."""
     stop = threading.Event()
 
     def scrape() -> None:
         while not stop.wait(SCRAPE_S):
-            for port in watched:
-                with (
-                    contextlib.suppress(OSError),
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
-                ):
-                    answer.read()
+            for port in scraped:
+                with contextlib.suppress(OSError):
+                    _read(port, "/metrics")
 
-    thread = threading.Thread(target=scrape, name="scraper")
-    thread.start()
+    def browse() -> None:
+        while not stop.wait(SCRAPE_S):
+            with contextlib.suppress(OSError), _open(page, "/events") as events:
+                while not stop.is_set() and events.readline():
+                    pass
+
+    threads = [threading.Thread(target=work, name=work.__name__) for work in (scrape, browse)]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
+
+
+def _open(port: int, path: str) -> HTTPResponse:
+    answer = urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
+    assert isinstance(answer, HTTPResponse)
+    return answer
+
+
+def _read(port: int, path: str) -> None:
+    with _open(port, path) as answer:
+        answer.read()

@@ -14,4 +14,5 @@ pytest_plugins = [
     "tests.fix_pipeline",
     "tests.fix_cli",
     "tests.fix_browser",
+    "tests.fix_prometheus",
 ]

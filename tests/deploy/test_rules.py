@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,9 @@ by_name = pytest.mark.parametrize("name", ALERTS)
 
 
 @pytest.mark.parametrize("arguments", CHECKS, ids=" ".join)
-def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
+def test_promtool_is_content(arguments: tuple[str, ...], prometheus_programs: dict[str, str]) -> None:
     """In a container of the Prometheus that is deployed: tests/containers/test_compose.py."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not on the PATH")
+    program = prometheus_programs["promtool"]
     done = subprocess.run([program, *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import yaml
 
 from stretto.embedded import ports
@@ -22,11 +20,8 @@ START_S = 60.0
 
 
 @contextmanager
-def prometheus(folder: Path, targets: Mapping[str, str]) -> Iterator[str]:
-    """Give its `host:port` while the block runs. `targets`: by job, `host:port`. Skips the test where there is none."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("prometheus is not on the PATH")
+def prometheus(program: str, folder: Path, targets: Mapping[str, str]) -> Iterator[str]:
+    """Give its `host:port` while the block runs. `targets`: by job, `host:port`."""
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],

@@ -17,8 +17,9 @@ SCRAPED_S = 90.0
 
 
 def test_every_panel_shows_something_where_everything_is_on(
-    pipeline: Pipeline, processes: Processes, tmp_path: Path
+    pipeline: Pipeline, processes: Processes, tmp_path: Path, prometheus_programs: dict[str, str]
 ) -> None:
+    program = prometheus_programs["prometheus"]
     pipeline.leader.execute("alter system set max_slot_wal_keep_size = '4GB'")
     pipeline.leader.execute("select pg_reload_conf()")
     try:
@@ -28,7 +29,7 @@ def test_every_panel_shows_something_where_everything_is_on(
         capture, follower = processes.both(follower__lag_budget_s="30")
         lag = processes.lag(http__capture_address=address(capture), http__follower_address=address(follower))
         targets = {"capture": address(capture), "follower": address(follower), "lag": address(lag)}
-        with beating(pipeline.leader, pipeline.follower), prometheus(tmp_path, targets) as server:
+        with beating(pipeline.leader, pipeline.follower), prometheus(program, tmp_path, targets) as server:
             shown = panels()
             assert wait_until(lambda: not empty(server, shown, "15s"), SCRAPED_S), empty(server, shown, "15s")
             firing = {each["labels"]["alertname"] for each in asked(server, "alerts")["alerts"]}
