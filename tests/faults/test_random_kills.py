@@ -6,18 +6,21 @@ import random
 import secrets
 from collections.abc import Callable
 
+import pytest
+
 from stretto.embedded.processes import wait_until
 from tests.faults.conftest import Faults
 from tests.faults.invariants import InvariantReader, RowByRow
 
-KILLS = 15
-STATES = 1000
+KILLS = 6
+STATES = 400
 FINE = {"capture__batch_rows": "60", "follower__batch_rows": "60"}
 """Small batches: many states to be seen, and many moments between two of them."""
 
 
+@pytest.mark.soak
 def test_no_reader_ever_sees_a_broken_state_whatever_is_killed_when(
-    faults: Faults, record_property: Callable[[str, object], None]
+    faults: Faults, times: int, record_property: Callable[[str, object], None]
 ) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
@@ -31,7 +34,7 @@ def test_no_reader_ever_sees_a_broken_state_whatever_is_killed_when(
     }
     killed: set[str] = set()
     try:
-        for left in range(KILLS, 0, -1):
+        for left in range(KILLS * times, 0, -1):
             if chance.random() < 0.3:  # at a moment of the start
                 load.wait_for_more(chance.randint(1, 150))
             else:  # at work
@@ -41,7 +44,7 @@ def test_no_reader_ever_sees_a_broken_state_whatever_is_killed_when(
             running[name].kill()
             killed.add(name)
             running[name] = getattr(faults.processes, name)(**FINE)
-        assert wait_until(lambda: len(reader.states) >= STATES or bool(reader.broken), 120.0), len(reader.states)
+        assert wait_until(lambda: len(reader.states) >= STATES * times or bool(reader.broken), 120.0 * times), len(reader.states)
         faults.check()
     finally:
         reader.stop()

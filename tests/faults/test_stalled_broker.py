@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
 from tests.faults.conftest import Faults
@@ -22,7 +24,8 @@ def peak_kb(pid: int) -> int:
     )
 
 
-def test_memory_stays_bounded_while_a_commit_waits(faults: Faults, kafka: EmbeddedKafka) -> None:
+@pytest.mark.soak
+def test_memory_stays_bounded_while_a_commit_waits(faults: Faults, kafka: EmbeddedKafka, times: int) -> None:
     leader, settings = faults.pipeline.leader, faults.pipeline.settings
     dsn = f"{settings.source.dsn.get_secret_value()} options='-c wal_sender_timeout=4s'"
     capture = faults.processes.capture(
@@ -37,7 +40,7 @@ def test_memory_stays_bounded_while_a_commit_waits(faults: Faults, kafka: Embedd
     assert kafka.pid is not None
     os.kill(kafka.pid, signal.SIGSTOP)
     try:
-        for start in range(10_000, 210_000, 20_000):
+        for start in range(10_000, 10_000 + 100_000 * times, 20_000):
             leader.execute(
                 f"insert into long select i, repeat(md5(i::text), 30) from generate_series({start}, {start + 19_999}) i"
             )

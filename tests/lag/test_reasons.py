@@ -202,6 +202,7 @@ def test_a_follower_that_ended(beaten: Pipeline, processes: Processes, observe: 
         watch.until(lambda view: (view.followers[0].status, view.followers[0].state) == ("STOPPED", "stopped"))
         assert watch.view is not None
         assert "start `stretto run follower`" in watch.view.followers[0].likely
+        watch.until(lambda _: any(alert.kind == "budget" for alert in watch.told))
         follower = processes.follower(**BUDGET)
         watch.recovered()
 
