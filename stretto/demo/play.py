@@ -29,7 +29,7 @@ from stretto.demo.reporter import Reporter, reporter
 from stretto.demo.scene import Kind, LoadCounts, Scene
 from stretto.demo.stage import Stage
 from stretto.demo.summary import Lags, Summary
-from stretto.demo.watch import EVERY_S, Watch
+from stretto.demo.watch import EVERY_S, Process, Watch
 from stretto.demo.worker import Worker
 from stretto_schemas.errors import CheckFailed
 
@@ -126,7 +126,7 @@ class _Director:
             leader.bin_dir, leader.dsn, seconds=24 * 3600, clients=PGBENCH_CLIENTS, rate_tps=PGBENCH_TPS
         )
         self._writer = Writer(leader.dsn, seed=1, rows_per_s=options.rate)
-        self.watch = Watch(stage.settings, stage.capture, stage.follower, lambda: self._counts().rows)
+        self.watch = Watch(stage.settings, self._workers, lambda: self._counts().rows)
         self.scene = Scene(
             options.seconds,
             {"leader": leader.port, "kafka": stage.stack.kafka.port, "follower": stage.stack.follower.port},
@@ -140,7 +140,7 @@ class _Director:
         for worker in self._workers:
             worker.start()
         self.scene.act = "capture and follower start"
-        self._until(lambda: self.watch.last.capture.runs and self.watch.last.follower.runs, BACK_S, "both run")
+        self._until(self._near, BACK_S, "both run, and next to nothing waits")
         self._stage.pgbench, self._stage.writer = self._pgbench, self._writer
         self._pgbench.start()
         self._writer.start()
@@ -190,7 +190,7 @@ class _Director:
         self._event("seen", f"not seen on the follower: no transaction was open at any of {TRIES} kills")
 
     def _kill_follower_once(self, conn: psycopg.Connection[Any]) -> str:
-        term, follower = self.watch.last.term, self._stage.follower
+        term, follower = self.watch.last.follower.term, self._stage.follower
 
         def strike() -> tuple[int, str] | None:
             applying = traces.find_apply(conn)
@@ -199,7 +199,7 @@ class _Director:
 
         applying = self._kill(follower, strike, "Kafka keeps what the follower has not applied")
         fate = self._meanwhile(lambda: _fate(conn, applying))
-        self._until(lambda: self.watch.last.term > term, BACK_S, "a new term")
+        self._until(lambda: self.watch.last.follower.term > term, BACK_S, "a new term")
         self._back(follower)
         return fate
 
@@ -218,7 +218,7 @@ class _Director:
             history = conn.execute("select count(*) from pgbench_history").fetchone()
         self.scene.counts = LoadCounts(history[0] if history else 0, self._writer.progress)
         self.scene.act = "waiting until the follower has all of it"
-        self._until(lambda: self.watch.last.applied_lsn >= end_lsn, CATCH_UP_S, f"everything up to {end_lsn}")
+        self._until(lambda: self._through(end_lsn), CATCH_UP_S, f"everything up to {end_lsn}")
         self.scene.act = "lag 0: the follower has all of it"
         self._screen.draw(self.scene)
         return load_s, time.monotonic() - ended
@@ -227,6 +227,16 @@ class _Director:
         """End the watch. The stage ends the rest."""
         self.watch.stop()
         self._pool.shutdown()
+
+    def _near(self) -> bool:
+        """Both processes run, and the follower is no more than `NEAR_S` behind."""
+        last = self.watch.last
+        return all(each.runs for each in last.processes.values()) and last.total.seconds <= NEAR_S
+
+    def _through(self, lsn: int) -> bool:
+        """The newest look found both the log and the follower that far."""
+        last = self.watch.last
+        return min(last.log.end_lsn, last.follower.end_lsn) >= lsn
 
     @property
     def _workers(self) -> tuple[Worker, Worker]:
@@ -244,7 +254,8 @@ class _Director:
         return seen
 
     def _back(self, worker: Worker) -> None:
-        self._until(lambda: worker.ask().runs, BACK_S, f"{worker.name} runs again")
+        now = Process("running", worker.pid)
+        self._until(lambda: self.watch.last.processes[worker.name] == now, BACK_S, f"{worker.name} runs again")
         killed = next(event.at_s for event in reversed(self.scene.events) if event.kind == "killed")
         self._event("back", f"{worker.name} is back (pid {worker.pid}) after {self.scene.elapsed_s - killed:.1f} s")
         self.scene.act = "pgbench and the writer go on, and the follower catches up"
@@ -274,13 +285,12 @@ class _Director:
         if self._stage.writer is not None:
             self.scene.counts = self._counts()
         self.scene.looks = self.watch.looks[self._first_look :]
-        self.scene.pids = {worker.name: worker.pid for worker in self._workers}
         self._screen.draw(self.scene)
 
     def _calm(self) -> None:
         """Let the follower come near again before it is killed, so that each kill shows its own lag. Bounded."""
         end = time.monotonic() + CALM_S
-        while self.watch.last.total.seconds > NEAR_S and time.monotonic() < end:
+        while not self._near() and time.monotonic() < end:
             self._tick()
 
     def _pass(self, seconds: float) -> None:
@@ -293,9 +303,9 @@ class _Director:
         while not condition():
             if time.monotonic() > end:
                 last = self.watch.last
+                states = ", ".join(f"{name} {process.state}" for name, process in last.processes.items())
                 raise CheckFailed(
-                    f"not within {deadline_s:.0f} s: capture {last.capture.state}, follower {last.follower.state},"
-                    f" {last.total.records:,} records behind",
+                    f"not within {deadline_s:.0f} s: {states}, {last.total.seconds:.1f} s behind",
                     expected=expected,
                     fix="run the demo again with --keep and read capture.log and follower.log in its folder",
                 )

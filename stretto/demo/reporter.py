@@ -13,6 +13,7 @@ from rich.live import Live
 from stretto.demo.scene import Event, Scene, clock
 from stretto.demo.screen import render
 from stretto.demo.watch import rates
+from stretto_schemas.lag.stages import holding
 from stretto_schemas.lag.words import size
 
 LINE_EVERY_S: Final = 4.0
@@ -37,12 +38,13 @@ class _Lines:
         if scene.began is None or now - self._said < LINE_EVERY_S:
             return
         self._said = now
-        per_second, total = rates(scene.looks), scene.looks[-1].total
+        per_second, look = rates(scene.looks), scene.looks[-1]
         stages = ", ".join(
             f"{name} {per_second[stage]:,.0f}"
             for stage, name in (("wal", "load"), ("capture", "Kafka"), ("apply", "follower"))
         )
-        lag = f"{size(total.bytes)}, {total.records:,} records, {total.seconds:.3f} s"
+        stage = holding(look.lag)
+        lag = f"{look.total.seconds:.3f} s, {size(look.total.bytes)}" + (f", most in {stage}" if stage else "")
         print(f"{clock(scene.elapsed_s):>5}  rows/s: {stages}; lag: {lag}", flush=True)
 
     def event(self, event: Event) -> None:

@@ -51,7 +51,6 @@ class Scene:
     act: str = ""
     looks: Sequence[Look] = ()
     counts: LoadCounts = field(default_factory=lambda: LoadCounts(0, Progress()))
-    pids: Mapping[str, int | None] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     began: float | None = None
     """When the load began, by the monotonic clock."""

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stretto.demo.scene import Event, Scene, clock
-from stretto.demo.watch import Look, rates
-from stretto.demo.worker import Word
-from stretto_schemas.lag.words import size
+from stretto.demo.watch import Look, Process, rates
+from stretto.status.table import cells
+from stretto_schemas.lag.stages import StageLag
 
 STAGES: Final = {
     "wal": ("WAL", "written by the load"),
@@ -77,12 +77,12 @@ def _flow(scene: Scene, look: Look) -> Text:
         ("leader", "bold"),
         (f" :{scene.servers['leader']}", "dim"),
         arrow,
-        *_process("capture", look.capture, scene.pids.get("capture")),
+        *_process("capture", look.processes["capture"]),
         arrow,
         ("Kafka", "bold"),
         (f" :{scene.servers['kafka']}", "dim"),
         arrow,
-        *_process("apply", look.follower, scene.pids.get("follower")),
+        *_process("apply", look.processes["follower"]),
         arrow,
         ("follower", "bold"),
         (f" :{scene.servers['follower']}", "dim"),
@@ -91,11 +91,11 @@ def _flow(scene: Scene, look: Look) -> Text:
     )
 
 
-def _process(name: str, word: Word, pid: int | None) -> Sequence[tuple[str, str]]:
-    if pid is None:
+def _process(name: str, process: Process) -> Sequence[tuple[str, str]]:
+    if process.pid is None:
         return [("✖ ", "bold red"), (name, "bold red reverse")]
-    style = "green" if word.runs else "yellow"
-    return [("● ", style), (name, f"bold {style}"), ("" if word.runs else f" {word.state}", style)]
+    style = "green" if process.runs else "yellow"
+    return [("● ", style), (name, f"bold {style}"), ("" if process.runs else f" {process.state}", style)]
 
 
 def _stages(looks: Sequence[Look], width: int) -> RenderableType:
@@ -107,19 +107,20 @@ def _stages(looks: Sequence[Look], width: int) -> RenderableType:
     for name in ("lag: bytes", "records", "seconds"):
         table.add_column(name, justify="right", no_wrap=True, min_width=9)
     for stage, (title, meaning) in STAGES.items():
-        word = look.capture if stage in ("wal", "capture") else look.follower
-        style = "" if word.runs else "yellow" if word.state != "dead" else "red"
-        table.add_row(title, f"{per_second[stage]:,.0f}", meaning, *_lag(look, stage), style=style)
-    table.add_row("total", "", "leader to follower", *_lag(look, "total"), style="bold")
+        process = look.processes["capture" if stage in ("wal", "capture") else "follower"]
+        style = "" if process.runs else "yellow" if process.pid is not None else "red"
+        table.add_row(title, f"{per_second[stage]:,.0f}", meaning, *_lag(look.lag[stage]), style=style)
+    table.add_row("total", "", "leader to follower", *_lag(look.lag["total"]), style="bold")
     return table
 
 
-def _lag(look: Look, stage: str) -> tuple[str, str, Text]:
-    """Records that nobody has counted yet are an estimate, and marked as one."""
-    lag = look.lag[stage]
-    about = "~" if stage in look.estimated and lag.records else ""
-    style = "red" if lag.seconds >= 1 else "yellow" if lag.seconds >= 0.2 else ""
-    return size(lag.bytes), f"{about}{lag.records:,}", Text(f"{lag.seconds:.3f}", style=style)
+def _lag(lag: StageLag | None) -> tuple[str, str, Text]:
+    size, records, seconds = cells(lag)
+    return size, records, Text(seconds, style=_colour(lag.seconds) if lag is not None else "")
+
+
+def _colour(seconds: float, else_: str = "") -> str:
+    return "red" if seconds >= 1 else "yellow" if seconds >= 0.2 else else_
 
 
 def _sparkline(looks: Sequence[Look], width: int) -> RenderableType:
@@ -133,8 +134,7 @@ def _sparkline(looks: Sequence[Look], width: int) -> RenderableType:
     line = Text()
     for each in worst:
         share = math.log(max(each, _FLOOR_S) / _FLOOR_S) / math.log(top / _FLOOR_S)
-        style = "red" if each >= 1 else "yellow" if each >= 0.2 else "green"
-        line.append(_BARS[min(len(_BARS) - 1, int(share * len(_BARS)))], style)
+        line.append(_BARS[min(len(_BARS) - 1, int(share * len(_BARS)))], _colour(each, "green"))
     grid.add_row(Text(label, style="dim"), line, Text(peak, style="dim"))
     return grid
 
@@ -154,12 +154,8 @@ def _load(scene: Scene) -> RenderableType:
     writer = counts.writer
     aside = f"transactions: pgbench {counts.pgbench_transactions:,}, writer {writer.transactions:,}"
     grid.add_row(Text("load", style="dim"), f"{counts.rows:,} rows", f"{counts.transactions:,} {aside}")
-    grid.add_row(
-        Text("Kafka", style="dim"), f"{look.logged.rows:,} records", f"{look.logged.transactions:,} transactions"
-    )
-    grid.add_row(
-        Text("follower", style="dim"), f"{look.applied_rows:,} records", f"{look.applied_transactions:,} transactions"
-    )
+    for name, side, records in (("Kafka", look.log, look.log.records), ("follower", look.follower, look.follower.rows)):
+        grid.add_row(Text(name, style="dim"), f"{records:,} records", f"{side.transactions:,} transactions")
     return grid
 
 

@@ -16,6 +16,7 @@ import psycopg
 from stretto.demo.load import Writer
 from stretto.demo.pgbench import Pgbench
 from stretto.demo.worker import Worker
+from stretto.embedded import ports
 from stretto.embedded.folder import StackFolder
 from stretto.embedded.settings_file import write_settings
 from stretto.embedded.stack import Stack, StackOptions
@@ -93,7 +94,9 @@ class Stage:
             "follower": self.stack.follower.dsn,
             "kafka": self.stack.kafka.bootstrap,
         }
-        self.settings_file = write_settings(self.folder.path, addresses)
+        capture_port = ports.choose()
+        http = {"capture_port": capture_port, "follower_port": ports.choose(but=(capture_port,))}
+        self.settings_file = write_settings(self.folder.path, addresses, http)
         self.settings: Settings = load(self.settings_file, {})
         environment = _environment()
         self.capture = Worker("capture", self.settings_file, environment)
@@ -126,9 +129,8 @@ def require_new(folder: StackFolder) -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    """The processes' environment: no settings but the file's, and any free port for their HTTP servers."""
-    own = {key: value for key, value in os.environ.items() if not key.upper().startswith("STRETTO_")}
-    return own | {"STRETTO_HTTP__CAPTURE_PORT": "0", "STRETTO_HTTP__FOLLOWER_PORT": "0"}
+    """The processes' environment: no settings but the file's."""
+    return {key: value for key, value in os.environ.items() if not key.upper().startswith("STRETTO_")}
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:

@@ -94,10 +94,10 @@ def _facts(summary: Summary) -> RenderableType:
     )
     grid.add_row(
         "Kafka",
-        f"{last.logged.transactions:,} transactions (those that changed rows), {last.logged.rows:,} records"
+        f"{last.log.transactions:,} transactions (those that changed rows), {last.log.records:,} records"
         " (cascades and tombstones too)",
     )
-    grid.add_row("follower", f"{last.applied_transactions:,} transactions, {last.applied_rows:,} records applied")
+    grid.add_row("follower", f"{last.follower.transactions:,} transactions, {last.follower.rows:,} records applied")
     grid.add_row("median lag", _lag(lags.median))
     grid.add_row("peak lag", _lag(lags.peak))
     for number, event in enumerate(summary.killed):

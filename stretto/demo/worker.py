@@ -1,38 +1,20 @@
-"""Capture and follower as processes of their own, as a user would run them: started, asked, killed, started again."""
+"""Capture and follower as processes of their own, as a user would run them: started, killed, started again."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from stretto_schemas.errors import CheckFailed
-from stretto_schemas.lag.stages import StageLag
 
 Name = Literal["capture", "follower"]
 
 STOP_S = 15.0
-ASK_S = 0.5
-
-
-@dataclass(frozen=True)
-class Word:
-    """What a process says of itself. `state` is `dead` when it does not run and `silent` when it does not answer."""
-
-    state: str
-    lag: Mapping[str, StageLag] = field(default_factory=dict)
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is at work, so that its lag means something."""
-        return self.state == "running"
 
 
 class Worker:
@@ -41,11 +23,7 @@ class Worker:
     def __init__(self, name: Name, settings_file: Path, environment: Mapping[str, str]) -> None:
         self.name: Name = name
         self.log = settings_file.with_name(f"{name}.log")
-        self._port_file = settings_file.with_name(f"{name}.port")
-        self._command = [
-            *(sys.executable, "-m", "stretto", "--config", str(settings_file)),
-            *("run", name, "--port-file", str(self._port_file)),
-        ]
+        self._command = [sys.executable, "-m", "stretto", "--config", str(settings_file), "run", name]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -57,7 +35,6 @@ class Worker:
 
     def start(self) -> int:
         """Start it, and return its pid. It has a session of its own: a Ctrl-C reaches only the demo."""
-        self._port_file.unlink(missing_ok=True)
         output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             self._process = subprocess.Popen(
@@ -102,22 +79,6 @@ class Worker:
             expected="a process that runs until it is stopped",
             fix=f"run the demo again with --keep and read {self.log.name} in its folder",
         )
-
-    def ask(self) -> Word:
-        """Its own word, from /status. Never raises."""
-        if self.pid is None:
-            return Word("dead")
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", int(self._port_file.read_text()), timeout=ASK_S)
-            connection.request("GET", "/status")
-            said = json.loads(connection.getresponse().read())
-            connection.close()
-            lag = {stage: StageLag.from_json(each) for stage, each in said["lag"].items()}
-            return Word(str(said["state"]), lag)
-        except FileNotFoundError:
-            return Word("starting")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException):
-            return Word("silent")
 
     def _last_lines(self) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines()

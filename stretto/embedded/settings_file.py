@@ -14,21 +14,22 @@ _HEAD = """# Written by `stretto up`, whenever ports change. For settings of you
 """
 
 
-def settings_text(addresses: Mapping[str, str]) -> str:
+def settings_text(addresses: Mapping[str, str], http: Mapping[str, int] | None = None) -> str:
     """Settings for a stack, from the addresses of its parts: leader, follower, kafka."""
     return _HEAD + toml(
         {
             "source": {"name": "leader", "dsn": addresses["leader"]},
             "kafka": {"bootstrap": addresses["kafka"]},
             "follower": {"name": "follower", "dsn": addresses["follower"]},
+            "http": http or {},
         }
     )
 
 
-def write_settings(folder: Path, addresses: Mapping[str, str]) -> Path:
-    """Write the file where it is missing or says something else; return its path."""
+def write_settings(folder: Path, addresses: Mapping[str, str], http: Mapping[str, int] | None = None) -> Path:
+    """Write the file where it is missing or says something else; return its path. `http`: ports other than the usual ones."""
     path = folder / NAME
-    text = settings_text(addresses) + "\n"
+    text = settings_text(addresses, http) + "\n"
     if not path.exists() or path.read_text() != text:
         draft = path.with_suffix(".draft")
         draft.write_text(text)

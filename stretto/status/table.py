@@ -136,11 +136,12 @@ def _stages(stages: dict[str, StageLag | None]) -> Table:
     table.add_column("what lies there")
     for stage in STAGES:
         if stage in stages:
-            table.add_row(stage, *_cells(stages[stage]), MEANING[stage], style="bold" if stage == "total" else "")
+            table.add_row(stage, *cells(stages[stage]), MEANING[stage], style="bold" if stage == "total" else "")
     return table
 
 
-def _cells(lag: StageLag | None) -> tuple[str, str, str]:
+def cells(lag: StageLag | None) -> tuple[str, str, str]:
+    """Bytes, records and seconds of a stage; a question mark for what nobody knows."""
     if lag is None:
         return "?", "?", "?"
     return size(lag.bytes), f"{lag.records:,}" if lag.counted else "?", f"{lag.seconds:,.3f}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -93,10 +94,21 @@ def test_both_processes_are_killed_under_load_and_the_databases_end_equal(folder
     assert processes_on(data) == []
 
 
-def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
+def states(data: Path) -> tuple[str, ...]:
+    """What `stretto status` finds of a demo: states of capture, of the follower process, of the follower."""
+    command = [sys.executable, "-m", "stretto", "status", "--config", str(data / "stretto.toml"), "--format", "json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+    view = json.loads(said)
+    [source], [follower] = view["sources"], view["followers"]
+    return source["capture"]["state"], source["follower_process"]["state"], follower["state"]
+
+
+def test_status_finds_all_of_it_and_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
     data = folder / "data"
     with demo(data) as process:
         lines_until(process, "rows/s: load")
+        assert states(data) == ("running", "running", "running")
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130

@@ -257,12 +257,18 @@ class Tail:
             self._frontiers.clear()
             self._epoch = record.epoch
             self._from_lsn = record.transactions[0].commit_lsn if record.transactions else record.end_lsn
-        heartbeat_us = record.heartbeat_us or (self.log.heartbeat_us if self.log is not None else 0)
-        self.log = LogFacts(record.end_lsn, record.sequence, record.epoch, record.commit_ts_us, heartbeat_us)
+        before = self.log or LogFacts(0, 0, 0, 0, 0)
+        own = sum(c for (topic, _), c in zip(record.partitions, record.counts, strict=True) if topic != self._messages)
+        self.log = LogFacts(
+            end_lsn=record.end_lsn,
+            sequence=record.sequence,
+            epoch=record.epoch,
+            commit_ts_us=record.commit_ts_us,
+            heartbeat_us=record.heartbeat_us or before.heartbeat_us,
+            records=before.records + own,
+            transactions=before.transactions + len(record.transactions),
+        )
         if record.transactions:
-            own = sum(
-                c for (topic, _), c in zip(record.partitions, record.counts, strict=True) if topic != self._messages
-            )
             self._frontiers.append(Counted(record.end_lsn, record.transactions[0].commit_ts_us, own))
 
     def _unreadable(self, topic: str) -> None:

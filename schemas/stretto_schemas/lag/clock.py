@@ -37,8 +37,3 @@ class LsnClock:
             if not samples or samples[0][0] <= lsn:
                 return None
             return samples[0][1]
-
-    def age(self, lsn: int, now: float) -> float:
-        """Seconds since something beyond `lsn` was first noted; 0 when nothing is beyond it."""
-        first = self.first_beyond(lsn)
-        return 0.0 if first is None else now - first

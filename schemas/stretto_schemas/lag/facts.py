@@ -69,6 +69,10 @@ class LogFacts:
     commit_ts_us: int
     heartbeat_us: int
     """The newest heartbeat in this or an earlier frontier; 0 when there was none."""
+    records: int = 0
+    """Of published tables, in this frontier and the others that the observer has read: what they grow by counts."""
+    transactions: int = 0
+    """The same for source transactions."""
 
 
 @dataclass(frozen=True, slots=True)

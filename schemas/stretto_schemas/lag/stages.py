@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 STAGES: Final = ("wal", "capture", "log", "apply", "total")
 
@@ -41,12 +41,6 @@ class StageLag:
             "records": self.records if self.counted else None,
             "seconds": round(self.seconds, 6),
         }
-
-    @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> StageLag:
-        """What `as_json` made. Raises KeyError or TypeError when it is something else."""
-        records = said["records"]
-        return cls(int(said["bytes"]), int(records or 0), float(said["seconds"]), counted=records is not None)
 
 
 NOTHING: Final = StageLag(0, 0, 0.0)
