@@ -116,7 +116,9 @@ def test_a_source_that_is_slow_is_waited_for_while_it_says_something(beaten: Pip
 
 def session(database: Database) -> int:
     """Process of the session that looks."""
-    query = "select pid from pg_stat_activity where application_name = 'stretto-status' and datname = current_database()"
+    query = (
+        "select pid from pg_stat_activity where application_name = 'stretto-status' and datname = current_database()"
+    )
     [(pid,)] = database.fetch(query)
     return int(pid)
 

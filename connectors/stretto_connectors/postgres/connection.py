@@ -179,7 +179,9 @@ def no_answer(place: str, why: str) -> Unreachable:
 
 
 def _line(error: psycopg.Error) -> str:
-    said = [line for line in str(error).strip().splitlines() if not line.startswith("\t")]  # libpq's questions are indented
+    said = [
+        line for line in str(error).strip().splitlines() if not line.startswith("\t")
+    ]  # libpq's questions are indented
     return error.diag.message_primary or (said[-1] if said else type(error).__name__)
 
 

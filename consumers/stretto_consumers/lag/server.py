@@ -24,7 +24,9 @@ T = TypeVar("T")
 class Server(Generic[T]):
     """Any thread may ask and close."""
 
-    def __init__(self, dsn: SecretStr, password: SecretStr | None, query: Callable[[Connection], T], doing: str) -> None:
+    def __init__(
+        self, dsn: SecretStr, password: SecretStr | None, query: Callable[[Connection], T], doing: str
+    ) -> None:
         """`doing` says in words what `query` does."""
         self._dsn = dsn
         self._password = password

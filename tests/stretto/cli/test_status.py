@@ -111,7 +111,9 @@ def test_places_at_which_all_packets_are_lost_are_given_up_however_long_they_may
     found = sorted(problem["found"] for problem in tree["problems"])
     assert len(found) == 3
     assert found[0].startswith(f"Kafka at 127.0.0.1:{port} does not answer while asking for topic ")
-    assert all(re.fullmatch(r"PostgreSQL at \S+ does not answer: nothing came from it for \d s", each) for each in found[1:])
+    assert all(
+        re.fullmatch(r"PostgreSQL at \S+ does not answer: nothing came from it for \d s", each) for each in found[1:]
+    )
     [source] = tree["sources"]
     assert (source["capture"]["state"], source["follower_process"]["state"]) == ("unreachable", "unreachable")
 
