@@ -1,4 +1,4 @@
-"""A TCP proxy in threads: cuts connections, delays what passes, or lets nobody in."""
+"""A TCP proxy in threads: cuts connections, delays what passes, or lets nobody in. And a port at which all packets are lost."""
 
 from __future__ import annotations
 
@@ -117,3 +117,18 @@ def proxy_to(target: int, port: int = 0, *, advertised: bool = False) -> Iterato
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that answers nobody, not even that it is closed: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        for _ in range(4):
+            filling = stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filling.connect(listener.getsockname())
+        yield listener.getsockname()[1]

@@ -86,11 +86,13 @@ class FollowerState(msgspec.Struct, omit_defaults=True):
     slow_share: float = 0.0
     """Part of the applier's time that they took, 0 to 1."""
     blocked_by: str = ""
-    """Who holds a lock that the applier waits for, in words; empty: nobody."""
+    """Who holds a lock that the applier, or the first copy, waits for, in words; empty: nobody."""
     copied: float | None = None
     """Part of a first copy that is done, 0 to 1."""
     copying: list[TableCopy] = []
     """Tables in copy, largest first, not more than `MOST_TABLES`."""
+    added_us: int = 0
+    """When its first copy last went on (rows came over, or a step began), by the clock of `published_us`; 0: not told."""
     address: str = ""
     """`host:port` of its HTTP server."""
 

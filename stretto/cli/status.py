@@ -72,18 +72,20 @@ def status_command(
     ] = Format.TABLE,
 ) -> None:
     """Say how far source, log and followers are, and what lies in each stage. Exit code 3 when a server does not answer."""
+    from stretto_consumers.lag.asking import Question
     from stretto_consumers.lag.look import Observer
     from stretto_consumers.lag.shown_alerts import monitors_alerts
     from stretto_consumers.lag.watcher import Watcher
 
     settings = load_settings(ctx, config)
+    with_alerts = form in (Format.JSON, Format.YAML)
     with Observer(settings) as observer:
         watcher = Watcher()
 
         def look() -> PipelineView:
+            alerts = Question(lambda _: monitors_alerts(settings), lambda: None) if with_alerts else None
             view = watcher.observe(observer.look())
-            if form in (Format.JSON, Format.YAML):
-                view.alerts = monitors_alerts(settings) or []
+            view.alerts = (alerts.answer() if alerts is not None else None) or []
             return view
 
         if watch is None:

@@ -9,12 +9,10 @@ from rich.text import Text
 
 from stretto.status.standing import COLOUR, headline, slot_words, total_s, why, worst_first
 from stretto_schemas.lag.stages import MEANING, STAGES, StageLag
+from stretto_schemas.lag.verdict import FIRST_LOOK
 from stretto_schemas.lag.view import FollowerView, PipelineView, ProblemView, ProcessView, SourceView
 from stretto_schemas.lag.words import duration, number, size
 from stretto_schemas.lsn import format_lsn
-
-FIRST_LOOK = 8
-"""The rule of a verdict that needs another look."""
 
 
 def render(view: PipelineView) -> RenderableType:

@@ -11,11 +11,12 @@ import pytest
 from stretto.embedded.processes import wait_until
 from stretto_consumers.lag.look import Observer
 from stretto_schemas.settings import Settings
+from tests.fix_add import adding
 from tests.fix_pipeline import Pipeline
 from tests.fix_processes import Running, processes
 from tests.lag.truth import TABLE
 
-__all__ = ["processes"]
+__all__ = ["adding", "processes"]
 
 Observe = Callable[..., Observer]
 

@@ -167,15 +167,22 @@ def explain(error: psycopg.Error, place: str) -> StrettoError:
             f"PostgreSQL at {place} refuses what is beyond its limits: {line} (SQLSTATE {error.sqlstate})",
             fix="see the server's log for the statement; trying again does not help",
         )
+    return no_answer(place, line)
+
+
+def no_answer(place: str, why: str) -> Unreachable:
+    """The error for a server that is not there, or does not say anything."""
     return Unreachable(
-        f"PostgreSQL at {place} does not answer: {line}",
+        f"PostgreSQL at {place} does not answer: {why}",
         fix="start it, or correct host and port in `dsn`; this is tried again",
     )
 
 
 def _line(error: psycopg.Error) -> str:
-    text = str(error).strip()
-    return error.diag.message_primary or (text.splitlines()[-1] if text else type(error).__name__)
+    said = [
+        line for line in str(error).strip().splitlines() if not line.startswith("\t")
+    ]  # libpq's questions are indented
+    return error.diag.message_primary or (said[-1] if said else type(error).__name__)
 
 
 REPLICATION_FIX: Final = "grant it: alter role ... replication; on Amazon RDS and Aurora: grant rds_replication to ..."

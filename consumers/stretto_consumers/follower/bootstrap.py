@@ -76,7 +76,7 @@ def follows(settings: Settings) -> bool:
     follower = settings.follower
     with (
         _explained(),
-        connection.connect(follower.dsn, follower.password, application="stretto follower add") as conn,
+        connection.connect(follower.dsn, follower.password, application=fit.ADD) as conn,
     ):
         return read_position(conn, settings.source.name) is not None
 
@@ -106,8 +106,8 @@ class _Adding:
         self._script = folder / "script.sql"
         progress.stage("Checking the log, the source and the follower")
         check_log(settings)
-        self._source = self._on_source("stretto follower add")
-        self._follower = self._on_follower("stretto follower add")
+        self._source = self._on_source(fit.ADD)
+        self._follower = self._on_follower(fit.ADD)
         self._tools: Tools = find_tools(_major(self._source), pg_bin)
         self._plan: _Plan | None = None
 
@@ -206,7 +206,7 @@ class _Adding:
             snapshot = SharedSnapshot.take(
                 settings.source.dsn,
                 settings.source.password,
-                application="stretto follower add",
+                application=fit.ADD,
                 sessions=settings.follower.copy_workers,
                 waiting=lambda writing: self._progress.note(
                     f"waiting for the source's open transactions to end ({writing} sessions are writing)"
@@ -220,7 +220,7 @@ class _Adding:
                 schema_too = not fit.tables_already_there(self._follower, tables)
                 if schema_too:
                     source = connection.connection_string(
-                        settings.source.dsn, settings.source.password, application="stretto follower add"
+                        settings.source.dsn, settings.source.password, application=fit.ADD
                     )
                     dump.dump_schema(self._tools, source, snapshot.name, self._archive, lock_timeout_ms=LOCK_TIMEOUT_MS)
             except (SnapshotDisturbed, dump.LockNotGranted) as disturbed:

@@ -2,8 +2,9 @@
 
 1. The first stage is the check, before which another process may be this follower: nothing is published until the second.
 2. A record when something has changed, at most every `AT_MOST_EVERY_S`, and one every `publish_s` while nothing does.
-3. What cannot be published is said once and never ends the copy.
-4. The last record: where the follower stands and that nobody applies yet, or why the copy failed.
+3. Each says when the copy last went on, and who holds a lock that it waits for.
+4. What cannot be published is said once and never ends the copy.
+5. The last record: where the follower stands and that nobody applies yet, or why the copy failed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from stretto_connectors.kafka.client import client_options, drop, explain
 from stretto_connectors.postgres.bookkeeping import read_position
 from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.add_progress import PlannedTable, ProgressSink
+from stretto_consumers.follower.copy_lookout import LONG_S, CopyLookout
 from stretto_consumers.follower.copy_share import CopyShare
+from stretto_consumers.follower.fit import ADD
 from stretto_schemas import names
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.follower_state import FollowerState, encode_state, state_key
@@ -63,6 +66,8 @@ class PublishedCopy:
         self._share = CopyShare()
         self._said = ""
         self._stages = 0
+        self._went_on_at = time.monotonic()
+        self._lookout = CopyLookout(settings, self._stands_s)
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._refused = False
@@ -78,7 +83,8 @@ class PublishedCopy:
             self._said, self._stages = text, self._stages + 1
         if self._stages == 2:
             self._thread.start()  # rule 1
-        self._changed.set()
+            self._lookout.start()
+        self._went_on()
 
     def note(self, text: str) -> None:
         """Not published."""
@@ -89,26 +95,34 @@ class PublishedCopy:
         self._shown.planned(tables)
         with self._lock:
             self._share.planned(tables)
-        self._changed.set()
+        self._went_on()
 
     def copied(self, table: str, rows: int, text_bytes: int) -> None:
         """Publish how far the table is."""
         self._shown.copied(table, rows, text_bytes)
         with self._lock:
             self._share.copied(table, rows)
-        self._changed.set()
+        self._went_on()
 
     def finished(self, table: str, rows: int) -> None:
         """Publish that the table is done."""
         self._shown.finished(table, rows)
         with self._lock:
             self._share.finished(table, rows)
-        self._changed.set()
+        self._went_on()
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
+    def _stands_s(self) -> float:
+        return time.monotonic() - self._went_on_at
+
+    def _went_on(self) -> None:
+        self._went_on_at = time.monotonic()
+        self._changed.set()
+
     def close(self, failure: str | None) -> None:
-        """Rule 4. `failure` None: the copy is done."""
+        """Rule 5. `failure` None: the copy is done."""
+        self._lookout.close()
         self._stop.set()
         self._changed.set()
         if self._stages < 2:
@@ -151,7 +165,7 @@ class PublishedCopy:
         self, state: str, *, copied: float | None = None, said: str | None = None, position: Position = NOWHERE
     ) -> FollowerState:
         with self._lock:
-            now_us = time.time_ns() // 1000
+            now_us, stands_s = time.time_ns() // 1000, self._stands_s()
             return FollowerState(
                 follower=self._settings.follower.name,
                 source=self._settings.source.name,
@@ -171,6 +185,8 @@ class PublishedCopy:
                 budget_s=self._settings.follower.lag_budget_s,
                 copied=self._share.share if copied is None else copied,
                 copying=self._share.waiting,
+                added_us=now_us - round(stands_s * 1e6),
+                blocked_by=self._lookout.blocked_by if stands_s >= LONG_S else "",
             )
 
     def _position(self) -> Position:
@@ -178,7 +194,7 @@ class PublishedCopy:
         follower = self._settings.follower
         with (
             suppress(StrettoError, psycopg.Error),
-            connect(follower.dsn, follower.password, application="stretto follower add") as conn,
+            connect(follower.dsn, follower.password, application=ADD) as conn,
         ):
             return read_position(conn, self._settings.source.name) or NOWHERE
         return NOWHERE
@@ -203,7 +219,7 @@ class PublishedCopy:
         self._not_taken(str(explain(reason, self._settings.kafka, f"publishing to {self._topic}")))
 
     def _not_taken(self, why: str) -> None:
-        """Rule 3."""
+        """Rule 4."""
         if not self._refused:
             self._refused = True
             self._shown.note(f"how far the copy is, is not published: {'; '.join(why.splitlines())}")

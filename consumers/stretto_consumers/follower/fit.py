@@ -50,8 +50,12 @@ def become_the_only_one(conn: Connection, source: str) -> None:
         time.sleep(0.05)
 
 
+ADD: Final = "stretto follower add"
+"""`application_name` of a copy's first session on either server, which outlives the others."""
+
+
 def session_name(source: str) -> str:
-    """`application_name` of every session that a copy of this source opens on the follower."""
+    """`application_name` of every other session that a copy of this source opens on the follower."""
     return f"stretto add {source}"
 
 

@@ -86,7 +86,7 @@ class Lookout:
         if self._conn is None:
             follower = self._settings.follower
             self._conn = connect(follower.dsn, follower.password, application="stretto-lookout")
-        self._progress.blocked_by = blockers(self._conn, self._backend_pid)
+        self._progress.blocked_by = blockers(self._conn, [self._backend_pid])
 
     def _drop(self) -> None:
         if self._conn is not None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import msgspec
-import psycopg
 
 from stretto_connectors.postgres.activity import source_facts
 from stretto_connectors.postgres.bookkeeping import read_position
-from stretto_connectors.postgres.connection import Connection, connect, explain, where
-from stretto_connectors.postgres.server import refusals
+from stretto_consumers.lag.asking import PATIENCE_S, Question
 from stretto_consumers.lag.processes import Answer, ask, captured, recorded
+from stretto_consumers.lag.server import Server
 from stretto_consumers.lag.tail import Tail
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.follower_state import FollowerState
@@ -25,21 +24,38 @@ from stretto_schemas.settings import Settings
 
 T = TypeVar("T")
 
-SAME_PLACE_S = 0.5
+SAME_PLACE_S: Final = 0.5
 """What capture has committed comes to a reader a moment later."""
-READ_TIMEOUT_S = 10.0
-"""The first look reads all that followers have said."""
+
+READ_WITHIN_S: Final = 60.0
+"""The first look reads all that followers have said. One that is a second away takes half of this, with some thirty messages to
+and fro; one that says nothing is given up long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """All but the log, asked at the same time."""
+
+    source: Question[SourceFacts]
+    position: Question[Position | None]
+    capture: Question[Answer]
+    follower: Question[Answer]
 
 
 class Observer:
     """Keeps its connections from look to look. One thread looks at a time. Use as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
+        source, follower = settings.source, settings.follower
         self._settings = settings
+        self._source = Server(
+            source.dsn, source.password, lambda conn: source_facts(conn, source.slot_name), "reading the slot"
+        )
+        self._follower = Server(
+            follower.dsn, follower.password, lambda conn: read_position(conn, source.name), "reading stretto.position"
+        )
         self._tail: Tail | None = None
-        self._source: Connection | None = None
-        self._follower: Connection | None = None
-        self._pool = ThreadPoolExecutor(max_workers=5, thread_name_prefix="look")
+        self._reading: Question[Tail] | None = None
 
     def __enter__(self) -> Observer:
         return self
@@ -48,37 +64,40 @@ class Observer:
         self.close()
 
     def close(self) -> None:
-        """Leave all servers."""
-        self._pool.shutdown()
-        for conn in (self._source, self._follower):
-            if conn is not None:
-                conn.close()
-        if self._tail is not None:
+        """Leave all servers, and what still waits for one to itself."""
+        self._source.close()
+        self._follower.close()
+        if self._tail is not None and (self._reading is None or not self._reading.under_way):
             self._tail.close()
-        self._source = self._follower = self._tail = None
+        self._tail = None
 
     def look(self) -> Observation:
-        """Look at everything at the same time; blocks up to some seconds where something does not answer."""
-        settings = self._settings
-        capture = self._pool.submit(ask, settings, "capture")
-        follower = self._pool.submit(ask, settings, "follower")
+        """Look at everything at the same time.
+
+        Blocks for as long as places answer, at most `READ_WITHIN_S`, and `PATIENCE_S` for those that do not: these are
+        problems, by name.
+        """
         problems: list[StrettoError] = []
 
-        def answer(asked: Callable[[], T]) -> T | None:
+        def answer(wait_for: Callable[[], T]) -> T | None:
             try:
-                return asked()
+                return wait_for()
             except StrettoError as error:
                 problems.append(error)
                 return None
 
-        source = self._pool.submit(self._ask_source)
-        log = self._pool.submit(self._read_log)
-        position = self._pool.submit(self._ask_follower)
-        facts, tail, row = answer(source.result), answer(log.result), answer(position.result)
-        said = captured(capture.result())
+        began = time.monotonic()
+        self._reading = Question(lambda _: self._read_log())
+        asked = self._ask()
+        tail = answer(self._reading.answer)
+        if tail is not None and time.monotonic() - began > PATIENCE_S:
+            asked = self._ask()  # a look shows one moment, not one before a log that is far away was read
+        facts, row = answer(asked.source.answer), answer(asked.position.answer)
+        capture, follower = asked.capture.answer(), asked.follower.answer()
+        said = captured(capture)
         if said is not None and tail is not None:
             answer(lambda: tail.read_until(said.frontier_lsn, SAME_PLACE_S))
-        return self._observe(capture.result(), follower.result(), facts, tail, row, problems)
+        return self._observe(capture, follower, facts, tail, row, problems)
 
     def _observe(
         self,
@@ -127,51 +146,19 @@ class Observer:
             unreadable=sum(tail.unreadable.values()) if tail is not None else 0,
         )
 
-    # --- who is asked -------------------------------------------------------------------------------------------------
-
-    def _ask_source(self) -> SourceFacts:
-        source = self._settings.source
-
-        def ask_it(conn: Connection) -> SourceFacts:
-            with refusals(where(source.dsn), "reading the slot"):
-                return source_facts(conn, source.slot_name)
-
-        self._source, facts = _on(self._source, source.dsn, source.password, ask_it)
-        return facts
-
-    def _ask_follower(self) -> Position | None:
-        follower = self._settings.follower
-
-        def ask_it(conn: Connection) -> Position | None:
-            with refusals(where(follower.dsn), "reading stretto.position"):
-                return read_position(conn, self._settings.source.name)
-
-        self._follower, position = _on(self._follower, follower.dsn, follower.password, ask_it)
-        return position
+    def _ask(self) -> _Asked:
+        return _Asked(
+            self._source.ask(),
+            self._follower.ask(),
+            ask(self._settings, "capture"),
+            ask(self._settings, "follower"),
+        )
 
     def _read_log(self) -> Tail:
         if self._tail is None:
             self._tail = Tail(self._settings)
-        self._tail.read(READ_TIMEOUT_S)
+        self._tail.read(READ_WITHIN_S)
         return self._tail
-
-
-def _on(conn: Connection | None, dsn: Any, password: Any, ask_it: Callable[[Connection], T]) -> tuple[Connection, T]:
-    """Ask over the connection of the look before; over a new one when that is gone. Raises Unreachable or SettingsError."""
-    if conn is not None and not conn.closed:
-        try:
-            return conn, ask_it(conn)
-        except (psycopg.Error, StrettoError):
-            conn.close()
-    conn = connect(dsn, password, application="stretto-status")
-    try:
-        return conn, ask_it(conn)
-    except psycopg.Error as error:
-        conn.close()
-        raise explain(error, where(dsn)) from None
-    except StrettoError:
-        conn.close()
-        raise
 
 
 def _by_its_row(state: FollowerState | None, row: Position, settings: Settings) -> FollowerState:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from stretto_consumers.lag.asking import PATIENCE_S, Question
 from stretto_schemas.follower_state import FollowerState
 from stretto_schemas.lag.facts import CaptureFacts
 from stretto_schemas.lag.view import ProcessView
@@ -44,8 +45,12 @@ def place(settings: Settings, name: str) -> tuple[str, int] | None:
     return (EVERY_ADDRESS.get(served.host, served.host), port) if port else None
 
 
-def ask(settings: Settings, name: str) -> Answer:
-    """Ask the process that the settings' address or port names; never raises."""
+def ask(settings: Settings, name: str) -> Question[Answer]:
+    """Ask the process that the settings' address or port names; the answer raises nothing."""
+    return Question(lambda _: _answer(settings, name), lambda: _no_answer(settings, name))
+
+
+def _answer(settings: Settings, name: str) -> Answer:
     found = place(settings, name)
     if found is None:
         return Answer(ProcessView(name, "unknown", "its port is chosen at each start (0 in section [http])"))
@@ -70,6 +75,12 @@ def captured(answer: Answer) -> CaptureFacts | None:
 def recorded(answer: Answer) -> FollowerState | None:
     """The follower's own record in its answer; None for a stand-by."""
     return _convert(answer.status.get("record"), FollowerState)
+
+
+def _no_answer(settings: Settings, name: str) -> Answer:
+    found = place(settings, name)
+    where = f"{found[0]}:{found[1]}" if found is not None else ""
+    return Answer(ProcessView(name, "unreachable", f"no answer within {PATIENCE_S:g} s on {where}", where))
 
 
 def _convert(tree: object, kind: type[T]) -> T | None:

@@ -2,32 +2,45 @@
 
 A reader that has just begun reads all of `<prefix>.followers`, which is compacted, and the transactions topic from the
 place of the follower that is furthest behind, or from near its end.
+
+A broker does not answer when nothing comes from it for `PATIENCE_S`, be it a record, or an answer to anything that its client
+asks by itself: the client's statistics count these. One that is slow and says something is waited for.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import confluent_kafka
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from stretto_connectors.kafka.client import explain, no_answer
 from stretto_connectors.kafka.reader import consumer_options
+from stretto_consumers.lag.asking import PATIENCE_S
 from stretto_schemas import names
+from stretto_schemas.errors import StrettoError, Unreachable
 from stretto_schemas.follower_state import FollowerState, decode_state
 from stretto_schemas.frontier import Frontier, decode_record
 from stretto_schemas.lag.facts import LogFacts
 from stretto_schemas.lag.skew import OneWayOffset
 from stretto_schemas.settings import Settings
 
+T = TypeVar("T")
+
+NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)
+"""Errors of a topic that is not made yet."""
+
 READ_AT_ONCE = 2000
-SILENT_S = 3.0
-"""A heartbeat comes every second. After so long without a record a broker that is down and one with nothing to say are told apart."""
-ASKED_S = 2.0
-"""A broker that lives answers a question in milliseconds."""
+ANSWER_WITHIN_S = 15.0
+"""A broker that lives and has not answered a question after so long waits itself, for a partition's leader."""
+STATISTICS_MS = 500
+"""How often the client says what brokers have answered: often enough to know it when patience ends."""
 FURTHEST = 100_000
 """Offsets of the transactions topic, some ten days at rest: who is further behind is told by its own word only."""
 NEAR = 64
@@ -57,6 +70,22 @@ class Counted:
     records: int
 
 
+class _Broker(msgspec.Struct):
+    rx: int = 0
+    """Answers that came."""
+
+
+class _Statistics(msgspec.Struct):
+    """What matters here of librdkafka's statistics: https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md"""
+
+    age: int
+    """Microseconds since the client was made."""
+    brokers: dict[str, _Broker]
+
+
+_decode_statistics = msgspec.json.Decoder(_Statistics).decode
+
+
 class Tail:
     """Both topics. One thread. Nothing is committed to a group."""
 
@@ -66,8 +95,15 @@ class Tail:
         self._followers_topic = names.followers_topic(settings.prefix)
         self._topic = names.transactions_topic(settings.prefix, self._source)
         self._messages = names.message_topic(settings.prefix, self._source)
+        self._made_at = time.monotonic()
         self._consumer = confluent_kafka.Consumer(
-            {**consumer_options(settings.kafka, "stretto-lag"), "enable.partition.eof": True, "fetch.wait.max.ms": 100}
+            {
+                **consumer_options(settings.kafka, "stretto-lag"),
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+                "statistics.interval.ms": STATISTICS_MS,
+                "stats_cb": self._count_answers,
+            }
         )
         self._read: set[str] = set()
         """Topics that are read."""
@@ -80,19 +116,30 @@ class Tail:
         self._source_clock = OneWayOffset()
         """The source's clock minus the broker's."""
         self._epoch = -1
-        self._heard_at = time.monotonic()
+        self._heard_at = -math.inf
         """When the broker last gave a record or an answer."""
+        self._answers = 0
         self._from_lsn = 0
         """What was committed up to here is not among them."""
 
     def read(self, timeout_s: float) -> None:
-        """Read what is there by now. Topics that do not exist yet are no error. Raises Unreachable or SettingsError."""
+        """Read what is there by now, for up to `timeout_s` while the broker answers.
+
+        Topics that do not exist yet are no error. Raises Unreachable or SettingsError; after either the next call goes on
+        where this one ended.
+        """
         deadline = time.monotonic() + timeout_s
-        self._subscribe(self._followers_topic, deadline)
+        topics = self._followers_topic, self._topic
+        new = [topic for topic in topics if topic not in self._read and self._exists(topic, deadline)]
+        # Asked before anything is read: what a consumer asks for all the time holds up other answers of a broker far away.
+        ends = self._ends(self._topic, deadline) if self._topic in new else None
+        if self._followers_topic in new:
+            self._begin(self._followers_topic, OFFSET_BEGINNING)
         self._catch_up(deadline)
-        self._subscribe(self._topic, deadline)
-        self._catch_up(deadline)
-        self._ask_if_silent()
+        if ends is not None:
+            self._begin(self._topic, self._start(*ends))
+            self._catch_up(deadline)
+        self._ask_if_silent(deadline)
 
     def read_until(self, end_lsn: int, timeout_s: float) -> None:
         """Read until the log's newest frontier is that far, or the time is up. Raises as `read`."""
@@ -132,25 +179,46 @@ class Tail:
         """Leave."""
         self._consumer.close()
 
-    def _subscribe(self, topic: str, deadline: float) -> None:
-        if topic in self._read:
-            return
-        doing = f"asking for topic {topic}"
-        timeout_s = max(0.1, deadline - time.monotonic())
-        try:
-            found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
-            if found.error is not None:
-                if found.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE):
-                    return
-                raise KafkaException(found.error)
+    def _exists(self, topic: str, deadline: float) -> bool:
+        """Raises as `read`, also where there is no right to the topic: reading it would give nothing, and no error."""
+
+        def found(timeout_s: float) -> bool:
+            error = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic].error
+            if error is not None and error.code() not in NOT_THERE:
+                raise KafkaException(error)
+            return error is None
+
+        return self._ask(found, f"asking for topic {topic}", deadline)
+
+    def _ends(self, topic: str, deadline: float) -> tuple[int, int]:
+        """First offset and end offset. Raises as `read`."""
+
+        def found(timeout_s: float) -> tuple[int, int]:
             ends = self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=timeout_s)
-        except KafkaException as error:
-            raise explain(error, self._settings.kafka, doing) from None
-        if ends is None:
-            raise no_answer(self._settings.kafka, doing)
-        low, high = ends
-        start = low if topic == self._followers_topic else self._start(low, high)
-        self._consumer.incremental_assign([TopicPartition(topic, 0, start)])
+            if ends is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            return ends
+
+        return self._ask(found, f"asking for the end of {topic}", deadline)
+
+    def _ask(self, question: Callable[[float], T], doing: str, deadline: float) -> T:
+        """Ask for `PATIENCE_S`, and for `ANSWER_WITHIN_S` where the broker says anything. Raises as `read`."""
+        for within_s in (PATIENCE_S, ANSWER_WITHIN_S) if self._silent else (ANSWER_WITHIN_S,):
+            try:
+                return question(max(0.1, min(within_s, deadline - time.monotonic())))
+            except KafkaException as error:
+                for message in self._consumer.consume(READ_AT_ONCE, 0):  # which gives statistics and errors, too
+                    self._take(message)
+                if self._silent or within_s == ANSWER_WITHIN_S:
+                    raise explain(error, self._settings.kafka, doing) from None
+        raise AssertionError("the last question is answered or raises")
+
+    @property
+    def _silent(self) -> bool:
+        return time.monotonic() - self._heard_at > PATIENCE_S
+
+    def _begin(self, topic: str, offset: int) -> None:
+        self._consumer.incremental_assign([TopicPartition(topic, 0, offset)])
         self._read.add(topic)
 
     def _start(self, low: int, high: int) -> int:
@@ -162,33 +230,51 @@ class Tail:
             return max(low, min(furthest.frontier_offset, high - NEAR))  # the newest frontier may be one that it has
         return max(low, high - NEAR)
 
-    def _ask_if_silent(self) -> None:
+    def _ask_if_silent(self, deadline: float) -> None:
         """A consumer that gets nothing is not told why: ask. Raises as `read`."""
-        if self._read and time.monotonic() - self._heard_at > SILENT_S:
+        if self._read and self._silent:
             topic = next(iter(self._read))
             try:
-                self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ASKED_S, cached=False)
-            except KafkaException:  # whatever it says: a client that lost its brokers forgets topics, too
+                self._ends(topic, deadline)
+            except StrettoError:  # whatever it says: a client that lost its brokers forgets topics, too
                 raise no_answer(self._settings.kafka, f"reading {topic}") from None
             self._heard_at = time.monotonic()
 
     def _catch_up(self, deadline: float) -> None:
-        """Read until the end of each topic that is read, or until the time is up once something was heard."""
+        """Read until the end of each topic that is read; of topics whose end was seen before, what has come since."""
         if not self._read:
             return
+        began = time.monotonic()
         first = not self._read <= self._at_end
         while True:
             messages = self._consumer.consume(READ_AT_ONCE, 0.05 if first else 0)
             for message in messages:
                 self._take(message)
-            if (self._read <= self._at_end and not messages) or (not first and not messages):
+            if not messages and (self._read <= self._at_end or not first):
                 break
-            if time.monotonic() > deadline:
-                if not self._read <= self._at_end and not messages:
-                    raise no_answer(self._settings.kafka, f"reading {self._topic}")
+            now = time.monotonic()
+            if first and now - max(began, self._heard_at) > PATIENCE_S:
+                raise no_answer(self._settings.kafka, f"reading {self._topic}")
+            if now > deadline:
+                if first and not self._read <= self._at_end:
+                    raise self._too_slow()
                 break
         if len(self._frontiers) > MOST_FRONTIERS:
             self._thin()
+
+    def _too_slow(self) -> Unreachable:
+        unread = " and ".join(sorted(self._read - self._at_end))
+        return Unreachable(
+            f"Kafka at {self._settings.kafka.bootstrap} is too slow: the end of {unread} was not reached in time",
+            fix="see the broker's load and the network to it; this goes on at the next look",
+        )
+
+    def _count_answers(self, statistics: str) -> None:
+        said = _decode_statistics(statistics)
+        answers = sum(broker.rx for broker in said.brokers.values())
+        if answers > self._answers:
+            self._heard_at = max(self._heard_at, self._made_at + said.age / 1e6)
+        self._answers = answers
 
     def _take(self, message: confluent_kafka.Message) -> None:
         topic, error = message.topic() or "", message.error()

@@ -24,6 +24,7 @@ from stretto_schemas.follower_state import FollowerState
 from stretto_schemas.lag.facts import Observation
 from stretto_schemas.lag.samples import FLOOR_S, silent_after_s
 from stretto_schemas.lag.stages import StageLag, holding
+from stretto_schemas.lag.verdict import copy_stands_s
 from stretto_schemas.lag.words import duration, number, size
 
 LARGE_ROWS: Final = 100_000
@@ -103,9 +104,11 @@ def _ended(case: _Case) -> str:
 
 
 def _first_copy(case: _Case) -> str:
-    if case.state.state != "copying" or _silent(case):
+    if case.state.state != "copying" or case.state.blocked_by or _silent(case):
         return ""
     doing = f" ({case.state.said})" if case.state.said else ""
+    if copy_stands_s(case.state):
+        return f"its first copy stands still{doing}; see in pg_stat_activity of source and follower what its sessions wait for"
     return f"its first copy is under way{doing}; what is written meanwhile waits until it is done"
 
 

@@ -43,7 +43,7 @@ def test_a_look_at_a_pipeline_at_rest_is_ok_and_travels_as_json() -> None:
     visible = {"minute": Quantiles(10, 0.01, 0.02, 0.03, 0.04)}
     view = Watcher().observe(seen(state(visible=visible, address="127.0.0.1:9189"), hints=["a hint"]))
     follower = only(view)
-    assert (follower.status, follower.rule, follower.reason, follower.likely) == ("OK", 6, "nothing waits", "")
+    assert (follower.status, follower.rule, follower.reason, follower.likely) == ("OK", 7, "nothing waits", "")
     assert (follower.name, follower.source, follower.state, follower.visible) == ("reports", "shop", "running", visible)
     assert (view.sources[0].name, view.sources[0].wal_lsn, view.hints) == ("shop", 5000, ["a hint"])
     assert decode_view(encode_view(view)) == view
@@ -110,7 +110,7 @@ def test_one_that_was_removed_is_forgotten_and_begins_anew() -> None:
     assert watcher.observe(seen(at=1010.0)).followers == []
     assert watcher.points() == []
     back = only(watcher.observe(seen(late(1011, 20.0, end_lsn=10), at=1011.0)))
-    assert (back.status, back.rule) == ("WARNING", 8), "nothing is known of how it stood before, so this is no rewind"
+    assert (back.status, back.rule) == ("WARNING", 9), "nothing is known of how it stood before, so this is no rewind"
 
 
 def test_while_the_log_does_not_answer_followers_grow_old_and_are_not_forgotten() -> None:

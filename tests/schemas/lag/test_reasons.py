@@ -55,6 +55,16 @@ def capture(**more: Any) -> CaptureFacts:
             {"follower": state(state="copying", said="2 of 5 tables")},
         ),
         (
+            3,
+            "its first copy stands still (5 tables); see in pg_stat_activity of source and follower what its sessions wait for",
+            {"follower": state(state="copying", said="5 tables", published_us=10**8, added_us=10**7)},
+        ),
+        (
+            7,
+            "a lock on the follower is held by pid 9 (psql, active); end that transaction, or wait for it",
+            {"follower": state(state="copying", blocked_by="pid 9 (psql, active)")},
+        ),
+        (
             4,
             "its process does not run, or is cut off from Kafka; start `stretto run follower`, or see what it logs",
             {"heard_s": 11.0},

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stretto_schemas.follower_state import TableCopy
+from stretto_schemas.follower_state import FollowerState, TableCopy
 from stretto_schemas.lag.samples import FLOOR_S, SILENT_S, WINDOW_S, Sample, Samples
 from stretto_schemas.lag.trend import STEADY, trend
-from stretto_schemas.lag.verdict import STALL_S, STATUSES, TROUBLE, allowed_s, judge
+from stretto_schemas.lag.verdict import COPY_STALL_S, STALL_S, STATUSES, TROUBLE, Verdict, allowed_s, judge
 from tests.schemas.lag.looks import EPOCH, judged, patient, sample, stages, state, taken
 
 
@@ -72,16 +73,68 @@ def test_one_that_comes_back_is_not_stalled_by_the_time_it_was_away() -> None:
     assert judged(taken(looks)).status == "WARNING"
 
 
-# --- 4: first copy ----------------------------------------------------------------------------------------------------
+# --- 4, 5: first copy ----------------------------------------------------------------------------------------------------
 
 
 def test_a_first_copy_is_catching_up_with_its_percentage_and_time_left() -> None:
     looks = taken(sample(float(t), 100.0 + t, state="copying", copied=0.4 + 0.01 * t) for t in range(11))
     copying = state(state="copying", copied=0.5, copying=[TableCopy("public.orders", 500, 1000)])
     verdict = judged(looks, copying)
-    assert (verdict.status, verdict.rule) == ("CATCHING_UP", 4)
+    assert (verdict.status, verdict.rule) == ("CATCHING_UP", 5)
     assert verdict.reason == "50 % of its first copy done, about 50 s left; 1 table in copy, public.orders the largest"
     assert judged(looks, state(state="copying")).reason.startswith("its first copy began")
+    making = judged(looks, state(state="copying", copied=0.99, said="Making indexes, keys and triggers"))
+    assert making.reason == "99 % of its first copy done, about 50 s left; Making indexes, keys and triggers"
+
+
+ORDERS = [TableCopy("public.orders", 500, 1000)]
+SECOND_US = 1_000_000
+
+
+def copying(stands_s: float, **more: object) -> FollowerState:
+    """Half done, and nothing was added for so long."""
+    now_us = 5_000 * SECOND_US
+    fields = {
+        "copied": 0.5,
+        "copying": ORDERS,
+        "published_us": now_us,
+        "added_us": now_us - round(stands_s * SECOND_US),
+    }
+    return state(state="copying", **(fields | more))
+
+
+def judged_copy(said: FollowerState, heard_s: float = 0.0) -> Verdict:
+    return judged(taken([sample(0.0, 0.0, state="copying")]), said, heard_s=heard_s)
+
+
+def test_a_first_copy_that_stands_still_is_stalled_and_says_at_what_since_when_and_who_holds_it_up() -> None:
+    assert judged_copy(copying(COPY_STALL_S - 1)).rule == 5
+    verdict = judged_copy(copying(42.0))
+    assert (verdict.status, verdict.rule) == ("STALLED", 4)
+    assert verdict.reason == (
+        "50 % of its first copy done, and nothing was added for 42 s; 1 table in copy, public.orders the largest"
+    )
+    blocked = judged_copy(copying(42.0, blocked_by="pid 14267 (psql, idle in transaction, transaction open for 50 s)"))
+    assert blocked.reason == (
+        f"{verdict.reason}; a lock on the follower is held by pid 14267 (psql, idle in transaction, transaction open for 50 s)"
+    )
+    waiting = judged_copy(copying(42.0, copied=0.0, copying=[], said="Taking a snapshot of the source"))
+    assert (waiting.status, waiting.rule) == ("STALLED", 4)
+    assert waiting.reason == (
+        "0 % of its first copy done, and nothing was added for 42 s; Taking a snapshot of the source"
+    )
+
+
+def test_indexes_take_what_they_take_unless_a_lock_holds_them_up() -> None:
+    indexes = copying(7200.0, copied=0.99, copying=[], said="Making indexes, keys and triggers")
+    assert (judged_copy(indexes).status, judged_copy(indexes).rule) == ("CATCHING_UP", 5)
+    held_up = judged_copy(msgspec.structs.replace(indexes, blocked_by="pid 9 (psql, active, transaction open for 9 s)"))
+    assert (held_up.status, held_up.rule) == ("STALLED", 4)
+
+
+def test_a_first_copy_that_does_not_tell_since_when_it_stands_or_whose_clock_was_set_back_is_not_stalled() -> None:
+    assert judged_copy(copying(3600.0, added_us=0)).rule == 5
+    assert judged_copy(copying(-3600.0)).rule == 5
 
 
 def test_a_new_copy_of_an_older_place_is_no_rewind() -> None:
@@ -93,13 +146,13 @@ def test_a_new_copy_of_an_older_place_is_no_rewind() -> None:
     assert judged(taken(looks)).status != "REWOUND"
 
 
-# --- 5: rewound -------------------------------------------------------------------------------------------------------
+# --- 6: rewound -------------------------------------------------------------------------------------------------------
 
 
 def test_a_place_that_went_back_is_rewound_until_it_is_passed_again() -> None:
     samples = taken([sample(0.0, 0.0, end_lsn=9000), sample(1.0, 30.0, end_lsn=9000 - 3 * 1024)])
     verdict = judged(samples)
-    assert (verdict.status, verdict.rule) == ("REWOUND", 5)
+    assert (verdict.status, verdict.rule) == ("REWOUND", 6)
     assert verdict.reason.startswith("its position went back, by 3.0 kB of WAL; 30 s behind")
     for t in range(100):
         samples.add(sample(2.0 + t, 30.0 - 0.2 * t, end_lsn=6000 + 20 * t))
@@ -114,7 +167,7 @@ def test_one_of_an_older_epoch_is_rewound() -> None:
         f"its position went back to an older log, from epoch {EPOCH} to {EPOCH - 10}"
     )
     verdict = judged(taken(at_rest()), log_epoch=EPOCH + 1)
-    assert (verdict.status, verdict.rule) == ("REWOUND", 5)
+    assert (verdict.status, verdict.rule) == ("REWOUND", 6)
     assert verdict.reason == f"it follows an older log, of epoch {EPOCH}; today's has {EPOCH + 1}"
 
 
@@ -129,23 +182,23 @@ def test_an_older_record_after_a_newer_one_is_no_rewind() -> None:
     assert samples.newest.end_lsn == 6000
 
 
-# --- 6: ok ------------------------------------------------------------------------------------------------------------
+# --- 7: ok ------------------------------------------------------------------------------------------------------------
 
 
 def test_an_idle_pipeline_is_ok() -> None:
     verdict = judged(taken(at_rest()))
-    assert (verdict.status, verdict.rule, verdict.reason) == ("OK", 6, "nothing waits")
+    assert (verdict.status, verdict.rule, verdict.reason) == ("OK", 7, "nothing waits")
 
 
 def test_one_that_is_its_delay_behind_is_ok() -> None:
     looks = taken(sample(float(t), 60.2, delay_s=60.0, end_lsn=5000 + t // 20) for t in range(60))
     verdict = judged(looks)
-    assert (verdict.status, verdict.rule, verdict.reason) == ("OK", 6, "60 s behind, of a delay of 60 s")
+    assert (verdict.status, verdict.rule, verdict.reason) == ("OK", 7, "60 s behind, of a delay of 60 s")
 
 
 def test_a_delayed_one_that_falls_behind_its_delay_is_told_by_how_much() -> None:
     verdict = judged(taken(sample(float(t), 60.0 + t, delay_s=60.0) for t in range(31)))
-    assert (verdict.status, verdict.rule) == ("WARNING", 9)
+    assert (verdict.status, verdict.rule) == ("WARNING", 10)
     assert "90 s behind, 30 s more than its delay of 60 s" in verdict.reason
 
 
@@ -157,7 +210,7 @@ def test_a_batch_of_some_seconds_is_ok_all_the_while() -> None:
     assert set(seen) == {"OK"}
 
 
-# --- 7: stalled -------------------------------------------------------------------------------------------------------
+# --- 8: stalled -------------------------------------------------------------------------------------------------------
 
 
 def test_one_that_does_not_move_although_something_waits_is_stalled_and_was_ok_before() -> None:
@@ -167,7 +220,7 @@ def test_one_that_does_not_move_although_something_waits_is_stalled_and_was_ok_b
         seen.append(judged(samples).status)
     assert seen == ["OK"] * 7 + ["STALLED"] * 5
     verdict = judged(samples)
-    assert verdict.rule == 7
+    assert verdict.rule == 8
     assert verdict.reason == (
         "its position has not moved for 9.0 s although something waits; "
         "11 s behind (10.7 kB of WAL, 11 records), most of it in apply (read, not committed)"
@@ -196,18 +249,18 @@ def test_a_late_heartbeat_becomes_a_stall_that_names_the_stage_it_is_lost_in() -
     assert "most of it in wal (written, not received)" in lost.reason
 
 
-# --- 8 to 11: the way it goes -----------------------------------------------------------------------------------------
+# --- 9 to 12: the way it goes -----------------------------------------------------------------------------------------
 
 
 def test_the_first_look_at_one_that_is_behind_warns() -> None:
     verdict = judged(taken([sample(0.0, 3600.0)]))
-    assert (verdict.status, verdict.rule) == ("WARNING", 8)
+    assert (verdict.status, verdict.rule) == ("WARNING", 9)
     assert "60 min behind" in verdict.reason
 
 
 def test_growing_lag_warns_with_its_pace_and_since_when() -> None:
     verdict = judged(taken([*at_rest(), *(sample(31.0 + t, 0.5 * t) for t in range(31))]))
-    assert (verdict.status, verdict.rule) == ("WARNING", 9)
+    assert (verdict.status, verdict.rule) == ("WARNING", 10)
     assert verdict.reason == (
         "lag grows for 27 s by 0.50 s a second; 15 s behind (14.6 kB of WAL, 15 records), "
         "most of it in apply (read, not committed)"
@@ -216,19 +269,58 @@ def test_growing_lag_warns_with_its_pace_and_since_when() -> None:
 
 def test_a_trickle_of_growth_warns_once_it_is_more_than_the_floor() -> None:
     verdict = judged(taken(sample(float(t), 10.0 + 0.04 * t) for t in range(31)))
-    assert (verdict.status, verdict.rule) == ("WARNING", 9)
+    assert (verdict.status, verdict.rule) == ("WARNING", 10)
 
 
 def test_shrinking_lag_is_catching_up_with_time_left() -> None:
     verdict = judged(taken(sample(float(t), 90.0 - 2 * t) for t in range(31)))
-    assert (verdict.status, verdict.rule) == ("CATCHING_UP", 10)
+    assert (verdict.status, verdict.rule) == ("CATCHING_UP", 11)
     assert verdict.reason.startswith("lag shrinks by 2.00 s a second, about 15 s left; 30 s behind")
 
 
 def test_steady_lag_is_ok_and_told() -> None:
     verdict = judged(taken(sample(float(t), 8.0 + 0.3 * (t % 3)) for t in range(31)))
-    assert (verdict.status, verdict.rule) == ("OK", 11)
+    assert (verdict.status, verdict.rule) == ("OK", 12)
     assert verdict.reason.startswith("lag is steady; 8.0 s behind")
+
+
+# --- properties of first copies ----------------------------------------------------------------------------------------
+
+copies = st.builds(
+    copying,
+    st.floats(-100.0, 1e6),
+    copied=st.one_of(st.none(), st.floats(0.0, 1.0)),
+    copying=st.sampled_from([[], ORDERS]),
+    blocked_by=st.sampled_from(["", "pid 9 (psql, active, transaction open for 9 s)"]),
+    said=st.sampled_from(["", "Analyzing"]),
+)
+
+
+@patient
+@given(copies, st.floats(0.0, SILENT_S))
+def test_a_first_copy_is_stalled_exactly_when_its_own_records_say_so(said: FollowerState, heard_s: float) -> None:
+    verdict = judged_copy(said, heard_s)
+    long = said.published_us - said.added_us >= COPY_STALL_S * SECOND_US
+    more_to_come = bool(said.copying) or not said.copied
+    stalled = long and (more_to_come or bool(said.blocked_by))
+    assert (verdict.status, verdict.rule) == (("STALLED", 4) if stalled else ("CATCHING_UP", 5))
+    assert (said.blocked_by in verdict.reason) == (stalled or not said.blocked_by)
+    assert "\n" not in verdict.reason
+
+
+@patient
+@given(copies)
+def test_a_first_copy_to_which_something_was_added_is_not_stalled_any_more(said: FollowerState) -> None:
+    assert judged_copy(msgspec.structs.replace(said, added_us=said.published_us)).status == "CATCHING_UP"
+
+
+@patient
+@given(copies, st.integers(-(10**9), 10**12))
+def test_a_first_copys_clock_may_show_any_time(said: FollowerState, shift_us: int) -> None:
+    shifted = msgspec.structs.replace(
+        said, published_us=said.published_us + shift_us, added_us=said.added_us + shift_us
+    )
+    assert judged_copy(shifted) == judged_copy(said)
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
@@ -251,7 +343,7 @@ def walk(moves: list[tuple[float, int]], begin: float = 0.0) -> Samples:
 def test_every_verdict_has_a_known_status_a_rule_and_a_sentence(moves: list[tuple[float, int]]) -> None:
     verdict = judged(walk(moves))
     assert verdict.status in STATUSES
-    assert 1 <= verdict.rule <= 11
+    assert 1 <= verdict.rule <= 12
     assert verdict.reason
     assert "\n" not in verdict.reason
 

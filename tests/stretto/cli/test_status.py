@@ -16,6 +16,7 @@ from stretto.embedded.processes import wait_until
 from stretto_schemas.follower_state import TableCopy
 from stretto_schemas.settings import Settings, load
 from tests.fix_cli import DEADLINE_S, STRETTO, Cli
+from tests.fix_proxy import black_hole
 from tests.fix_stack import Database
 from tests.followers_said import caught_up, publish
 
@@ -98,6 +99,23 @@ def test_with_everything_down_the_table_says_so_and_what_to_do(cli: Cli) -> None
     assert done.stdout.count("nothing listens on 127.0.0.1:1") == 2
     assert re.search(r"source leader +\? +does not answer", done.stdout)
     assert re.search(r"problem: Kafka at 127\.0\.0\.1:1 does not answer.*\n +(expected: .*\n +)?fix: ", done.stdout)
+
+
+def test_places_at_which_all_packets_are_lost_are_given_up_however_long_they_may_take(cli: Cli) -> None:
+    with black_hole() as port:
+        nowhere = f"host=127.0.0.1,127.0.0.1 port={port},{port} user=postgres dbname=postgres connect_timeout=0"
+        down = {f"STRETTO_{key}": nowhere for key in ("SOURCE__DSN", "FOLLOWER__DSN")}
+        ports = {f"STRETTO_HTTP__{name}_PORT": str(port) for name in ("CAPTURE", "FOLLOWER", "LAG")}
+        code, tree = status(cli, **down, **ports, STRETTO_KAFKA__BOOTSTRAP=f"127.0.0.1:{port}")
+    assert code == 3
+    found = sorted(problem["found"] for problem in tree["problems"])
+    assert len(found) == 3
+    assert found[0].startswith(f"Kafka at 127.0.0.1:{port} does not answer while asking for topic ")
+    assert all(
+        re.fullmatch(r"PostgreSQL at \S+ does not answer: nothing came from it for \d s", each) for each in found[1:]
+    )
+    [source] = tree["sources"]
+    assert (source["capture"]["state"], source["follower_process"]["state"]) == ("unreachable", "unreachable")
 
 
 def test_another_pipelines_process_on_the_port_is_not_taken_for_ours(cli: Cli) -> None:

@@ -51,7 +51,7 @@ def follower(
         source="shop",
         state="running",
         status=status,
-        rule=6,
+        rule=7,
         reason=reason,
         stage=max(("wal", "capture", "log", "apply"), key=lambda stage: (lag[stage] or total).seconds),
         likely=likely,
