@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.existing import await_leaders
@@ -11,12 +13,12 @@ from stretto_connectors.kafka.topics import (
     BROKERS_CLOCK,
     compacted_config,
     ensure_topics,
-    partition_counts,
     rows_config,
+    topic_metadata,
 )
 from stretto_consumers.lag.monitor.tables import KEPT_S
 from stretto_schemas import names
-from stretto_schemas.settings import Settings
+from stretto_schemas.settings import KafkaSettings, Settings
 
 ALERTS_KEPT_DAYS = 7
 """Every alert stays this long; of older ones the newest of each key, from which a monitor knows what was wrong."""
@@ -41,6 +43,11 @@ class Places:
         """What others write: without them there is nothing to monitor yet."""
         return self.transactions, self.followers
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        """What it reads or writes."""
+        return *self.watched, self.alerts, self.points, *self.changelogs.values()
+
 
 def places(settings: Settings) -> Places:
     """Where things are, by the settings."""
@@ -55,10 +62,10 @@ def places(settings: Settings) -> Places:
     )
 
 
-def lacking(client: AdminClient, settings: Settings) -> list[str]:
-    """Watched topics that are not there yet. Raises Unreachable."""
-    there = partition_counts(client, settings.kafka, settings.prefix + ".")
-    return [topic for topic in places(settings).watched if topic not in there]
+def lacking(client: AdminClient, kafka: KafkaSettings, topics: Iterable[str], timeout_s: float) -> list[str]:
+    """Those of these topics that are not there. Raises Unreachable, or SettingsError (no right to one of them)."""
+    found = {topic: topic_metadata(client, kafka, topic, timeout_s).error for topic in topics}
+    return [topic for topic, error in found.items() if error and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART]
 
 
 def ensure_own(client: AdminClient, settings: Settings) -> None:
