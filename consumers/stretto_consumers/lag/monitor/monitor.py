@@ -143,7 +143,7 @@ class Monitor:
         client = admin(kafka, "stretto-lag-admin")
         _require(lacking(client, kafka, self._places.watched, ASKED_S), "not there yet")
         ensure_own(client, self._settings)
-        skip_what_is_over(client, kafka, self._places)
+        skip_what_is_over(client, kafka, self._places, self._looks.clock.ask(kafka, self._places.points))
         self._waits = ""
         session = self._session = Session(self._settings, self._places)
         session.start()
