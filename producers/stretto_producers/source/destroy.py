@@ -94,7 +94,7 @@ def _shared(settings: Settings, client: AdminClient, partitions: dict[str, int])
     """Topics that all sources of a prefix share and that are there, and a note on those that this client may not see."""
     found, unseen, why = [], [], ""
     monitor = names.monitor_topics(settings.prefix, settings.lag.name)
-    for topic in (*monitor, names.followers_topic(settings.prefix)):
+    for topic in (names.followers_topic(settings.prefix), *monitor):
         if topic in partitions:
             found.append(topic)
             continue

@@ -13,7 +13,7 @@ import aiokafka.errors
 import msgspec
 from confluent_kafka.admin import AdminClient
 
-from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.client import admin, principal
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.monitor.looks import Looks, Observing
@@ -234,10 +234,13 @@ def explain(error: BaseException, settings: Settings) -> StrettoError:
         return codec_lacking("lz4, zstd or snappy")
     place = settings.kafka.bootstrap
     if isinstance(error, _REFUSED):
+        named = error.args[0] if error.args else "a topic or group"
+        what = named if isinstance(named, str) else ", ".join(sorted(map(str, named)))
         return SettingsError(
-            f"Kafka at {place} refused the lag monitor: {type(error).__name__}",
-            expected="the rights of docs/security.md",
-            fix="grant them to the monitor's principal",
+            f"Kafka at {place} refused {principal(settings.kafka)} while the monitor's session used {what}:"
+            f" {type(error).__name__}",
+            expected="the right to read it, and to write what is the monitor's own",
+            fix="grant what docs/security.md lists for it, or correct sasl_username",
         )
     said = str(error) or type(error).__name__
     return Unreachable(f"the monitor's session with Kafka at {place} ended: {said}", fix="see the broker's log")

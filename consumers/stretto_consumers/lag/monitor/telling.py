@@ -84,7 +84,7 @@ class Telling:
     def _say(self, error: confluent_kafka.KafkaException, topic: str) -> None:
         trouble = explain(error, self._kafka, f"writing to {topic}")
         if self.trouble is None or self.trouble.found != trouble.found:
-            log.warning("a record is not written: %s", trouble.found)
+            log.warning("a record is not written: %s; %s", trouble.found, trouble.fix)
         self.trouble = trouble
 
 
