@@ -17,6 +17,12 @@ MAX_TOPIC_LENGTH = 249
 RESERVED_SOURCES = frozenset({"followers", "dead-letters", "alerts", "conflicts"})
 """Sources with these names would collide with the topics of the prefix."""
 
+LAG_TABLES = ("lag_minute", "lag_five_minutes")
+FLOW_TABLES = ("flow_minute", "flow_five_minutes")
+MARKS_TABLE = "marks"
+MONITOR_TABLES = (*LAG_TABLES, *FLOW_TABLES, MARKS_TABLE)
+"""What the lag monitor keeps in Kafka: a changelog topic each."""
+
 _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_-]")
 _PREFIX = re.compile(r"[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*")
 _SOURCE = re.compile(r"[a-z0-9_-]{1,40}")
@@ -88,6 +94,28 @@ def alerts_topic(prefix: str) -> str:
 def monitor_group(prefix: str, monitor: str) -> str:
     """The lag monitor's consumer group; its own topics begin with it, then `-`."""
     return f"{prefix}-{monitor}"
+
+
+def points_topic(prefix: str, monitor: str) -> str:
+    """The topic of the lag monitor's looks."""
+    return f"{monitor_group(prefix, monitor)}-points"
+
+
+def changelog_topic(prefix: str, monitor: str, table: str) -> str:
+    """The topic of one of the lag monitor's tables."""
+    return f"{monitor_group(prefix, monitor)}-{table}-changelog"
+
+
+def monitor_topics(prefix: str, monitor: str) -> tuple[str, ...]:
+    """All topics that the lag monitor makes and writes."""
+    changelogs = (changelog_topic(prefix, monitor, table) for table in MONITOR_TABLES)
+    return alerts_topic(prefix), points_topic(prefix, monitor), *changelogs
+
+
+def source_of(prefix: str, topic: str) -> str | None:
+    """The source whose frontiers or shapes this topic of the prefix holds; None: it is no such topic."""
+    found = re.fullmatch(rf"{re.escape(prefix)}\.({_SOURCE.pattern})\.(transactions|schema)", topic)
+    return found[1] if found is not None else None
 
 
 def consumer_group(prefix: str, source: str, follower: str) -> str:

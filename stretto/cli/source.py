@@ -47,15 +47,21 @@ def destroy_command(
         typer.Option("--follower", help="Also remove the position of this source from the follower; its rows stay."),
     ] = False,
 ) -> None:
-    """Drop slot, publication and topics of the source. Tables and rows stay, in source and follower."""
+    """Drop slot, publication and topics of the source; with the prefix's last source also the topics that sources share.
+
+    Tables and rows stay, in source and follower.
+    """
     from stretto_consumers.follower.detach import detach, follower_remains
     from stretto_producers.source.destroy import destroy, remains
 
     settings = load_settings(ctx, config)
     if not yes:
-        lines = remains(settings).lines() + (follower_remains(settings) if follower else [])
+        found = remains(settings)
+        lines = found.lines() + (follower_remains(settings) if follower else [])
         for line in lines:
             say(f"would go: {line}")
+        for note in found.notes:
+            say(note)
         if lines:
             raise UsageError(
                 "nothing was dropped", expected="--yes", fix="run `stretto destroy --yes` to drop all of this"

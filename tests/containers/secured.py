@@ -152,6 +152,10 @@ class Kafka:
             **changed,
         }
 
+    def topics(self) -> set[str]:
+        """All that there are, but for the broker's own."""
+        return {name for name in self._admin.list_topics(timeout=ADMIN_S).topics if not name.startswith("__")}
+
     def grant(self, script: str) -> list[AclBinding]:
         """Do what lines of kafka-acls.sh say; give the single rights, and make the principals that they name."""
         bindings = [binding for line in script.replace("\\\n", " ").splitlines() for binding in _bindings(line)]

@@ -52,6 +52,23 @@ def test_the_own_topics_of_a_source_are_no_tables() -> None:
     assert {names.table_topic("p", "s", *table).count(".") for table in TABLES} == {3}
 
 
+@pytest.mark.parametrize(
+    ("topic", "source"),
+    [
+        (names.transactions_topic("p.q", "s"), "s"),
+        (names.schema_topic("p.q", "s-1"), "s-1"),
+        (names.transactions_topic("p.q.r", "s"), None),
+        (names.transactions_topic("pxq", "s"), None),
+        (names.message_topic("p.q", "s"), None),
+        (names.table_topic("p.q", "s", "public", "schema"), None),
+        (names.followers_topic("p.q"), None),
+        *((topic, None) for topic in names.monitor_topics("p.q", "schema")),
+    ],
+)
+def test_a_source_is_known_by_its_own_topics_under_its_own_prefix(topic: str, source: str | None) -> None:
+    assert names.source_of("p.q", topic) == source
+
+
 @pytest.mark.parametrize("source", [*sorted(names.RESERVED_SOURCES), "", "A", "a.b", "s" * 41, "ü"])
 def test_a_source_that_would_collide_with_other_topics_is_refused(source: str) -> None:
     with pytest.raises(SettingsError, match="name"):

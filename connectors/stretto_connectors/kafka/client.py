@@ -102,12 +102,13 @@ def no_answer(kafka: KafkaSettings, doing: str, said: str = "") -> Unreachable:
 
 def _login_refused(kafka: KafkaSettings, why: str) -> BrokerRefused:
     return BrokerRefused(
-        f"Kafka at {kafka.bootstrap} refused the login of {_principal(kafka)}: {why}",
+        f"Kafka at {kafka.bootstrap} refused the login of {principal(kafka)}: {why}",
         fix="correct sasl_mechanism, sasl_username and sasl_password in section [kafka]",
     )
 
 
-def _principal(kafka: KafkaSettings) -> str:
+def principal(kafka: KafkaSettings) -> str:
+    """Who this client is to the brokers, for a sentence."""
     return kafka.sasl_username or "this client, which names no user"
 
 
@@ -156,7 +157,7 @@ def explain(
         return Unreachable(f"Kafka at {kafka.bootstrap} failed while {doing}: {error}")
     if cause.code() in _AUTH:
         return SettingsError(
-            f"Kafka at {kafka.bootstrap} refused {_principal(kafka)} while {doing}: {cause.str()}",
+            f"Kafka at {kafka.bootstrap} refused {principal(kafka)} while {doing}: {cause.str()}",
             expected=_AUTH[cause.code()],
             fix="grant what docs/security.md lists for it, or correct sasl_username",
         )

@@ -13,9 +13,9 @@ from stretto_schemas.settings import KafkaSettings
 FLUSH_S = 15.0
 
 
-def known_followers(kafka: KafkaSettings, topic: str, source: str) -> list[bytes]:
-    """Keys that speak of this source and are not taken back yet. Raises Unreachable, SettingsError or Halted (no topic)."""
-    suffix = f"/{source}".encode()
+def known_followers(kafka: KafkaSettings, topic: str, source: str = "") -> list[bytes]:
+    """Keys that speak of this source, or of any, and are not taken back yet. Raises Unreachable, SettingsError or Halted (no topic)."""
+    suffix = f"/{source}".encode() if source else b""
     low, high = watermarks(kafka, topic)
     newest = {message.key(): message.value() for message in read_range(kafka, topic, 0, low, high)}
     return [

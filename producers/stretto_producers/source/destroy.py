@@ -1,4 +1,7 @@
-"""`stretto destroy`: take away slot, publication and topics of a source; tables and rows stay."""
+"""`stretto destroy`: take away slot, publication and topics of a source; tables and rows stay.
+
+With the last source of a prefix go the topics that its sources share: followers, alerts, and what the lag monitor keeps.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,35 @@ from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import delete_topics
-from stretto_connectors.kafka.followers import forget_followers
-from stretto_connectors.kafka.topics import partition_counts
+from stretto_connectors.kafka.followers import forget_followers, known_followers
+from stretto_connectors.kafka.topics import partition_counts, topic_metadata
 from stretto_connectors.postgres import publication as publications
 from stretto_connectors.postgres import slot as slots
 from stretto_connectors.postgres.connection import connect, where
 from stretto_connectors.postgres.server import refusals
-from stretto_producers.source.state import follower_keys, source_topics
+from stretto_producers.source.state import source_topics
 from stretto_schemas import names
-from stretto_schemas.errors import CheckFailed
+from stretto_schemas.errors import CheckFailed, SettingsError
 from stretto_schemas.settings import Settings
+
+ASKED_S = 15.0
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is there of a source. Empty lists and None: nothing."""
+    """What is there of a source, and with the last source of a prefix of the prefix. Empty lists and None: nothing."""
 
     slot: slots.Slot | None
     publication: publications.Publication | None
     topics: tuple[str, ...]
     follower_keys: tuple[bytes, ...]
+    """Of followers in a topic that stays, for another source has followers too."""
+    shared_topics: tuple[str, ...]
+    """Those of the prefix that go, for no other source is there."""
+    notes: tuple[str, ...]
+    """What may be there and cannot be seen."""
 
     def lines(self) -> list[str]:
         """One line each, for the operator."""
@@ -41,7 +51,7 @@ class Remains:
             lines.append(f"slot {self.slot.name}")
         if self.publication is not None:
             lines.append(f"publication {self.publication.name}")
-        lines += [f"topic {topic} with all its records" for topic in self.topics]
+        lines += [f"topic {topic} with all its records" for topic in (*self.topics, *self.shared_topics)]
         lines += [f"state of {key.decode(errors='replace')} in the followers topic" for key in self.follower_keys]
         return lines
 
@@ -56,16 +66,44 @@ def remains(settings: Settings) -> Remains:
         slot = slots.read_slot(sql, source.slot_name)
         publication = publications.read_publication(sql, source.publication)
     client = admin(kafka)
-    partitions = partition_counts(client, kafka, settings.prefix + ".")
+    partitions = partition_counts(client, kafka, settings.prefix)
     published = tuple(sorted(publication.tables)) if publication else ()
     topics = source_topics(settings, partitions, published)
     belonging = (topics.transactions, topics.schema, *topics.rows)
+    followers = known_followers(kafka, topics.followers) if topics.followers in partitions else []
+    own = [key for key in followers if key.endswith(f"/{source.name}".encode())]
+    last = len(own) == len(followers) and not _other_sources(settings, partitions)
+    shared, notes = _shared(settings, client, partitions) if last else ([], [])
     return Remains(
         slot=slot,
         publication=publication,
         topics=tuple(topic for topic in belonging if topic in partitions),
-        follower_keys=tuple(follower_keys(settings, partitions)),
+        follower_keys=() if last else tuple(own),
+        shared_topics=tuple(shared),
+        notes=tuple(notes),
     )
+
+
+def _other_sources(settings: Settings, partitions: dict[str, int]) -> set[str]:
+    """Sources of the prefix that have a log. Whoever may not see their topics sees none; their followers are listed all the same."""
+    found = {names.source_of(settings.prefix, topic) for topic in partitions}
+    return {name for name in found if name is not None and name != settings.source.name}
+
+
+def _shared(settings: Settings, client: AdminClient, partitions: dict[str, int]) -> tuple[list[str], list[str]]:
+    """Topics that all sources of a prefix share and that are there, and a note on those that this client may not see."""
+    found, unseen, why = [], [], ""
+    monitor = names.monitor_topics(settings.prefix, settings.lag.name)
+    for topic in (names.followers_topic(settings.prefix), *monitor):
+        if topic in partitions:
+            found.append(topic)
+            continue
+        try:  # what a client may not see is not listed: only asked by its name it is refused
+            topic_metadata(client, settings.kafka, topic, ASKED_S)
+        except SettingsError as error:
+            unseen.append(topic)
+            why = f"{error.found}; {error.fix}"
+    return found, [f"left if they are there: {', '.join(unseen)}: {why}"] if unseen else []
 
 
 def destroy(settings: Settings, say: Callable[[str], None]) -> None:
@@ -99,10 +137,13 @@ def _delete(settings: Settings, client: AdminClient, found: Remains, say: Callab
     transactions = names.transactions_topic(settings.prefix, settings.source.name)
     schema = names.schema_topic(settings.prefix, settings.source.name)
     rows = [topic for topic in found.topics if topic not in (transactions, schema)]
-    for topics in (rows, [schema, transactions]):
-        for topic in delete_topics(client, settings.kafka, [topic for topic in topics if topic in found.topics]):
+    own = [topic for topic in (schema, transactions) if topic in found.topics]
+    for topics in (rows, own, found.shared_topics):
+        for topic in delete_topics(client, settings.kafka, topics):
             say(f"deleted: topic {topic}")
     if found.follower_keys:
         followers = names.followers_topic(settings.prefix)
         forget_followers(settings.kafka, followers, list(found.follower_keys), "stretto-destroy")
         say(f"forgot: {len(found.follower_keys)} follower(s) of source {settings.source.name}")
+    for note in found.notes:
+        say(note)

@@ -9,7 +9,6 @@ import psycopg
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.existing import read_cluster
-from stretto_connectors.kafka.followers import known_followers
 from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.kafka.topics import partition_counts
 from stretto_connectors.postgres.connection import where
@@ -115,14 +114,6 @@ def source_topics(
 def captured_topics(settings: Settings, topics: SourceTopics, partitions: dict[str, int]) -> set[str]:
     """Table topics that have been written to: the schema topic knows their table."""
     return {shape.topic for shape in read_shapes(settings).values()} if topics.schema in partitions else set()
-
-
-def follower_keys(settings: Settings, partitions: dict[str, int]) -> list[bytes]:
-    """Keys in `<prefix>.followers` that speak of this source and are not taken back yet."""
-    topic = names.followers_topic(settings.prefix)
-    if topic not in partitions:
-        return []
-    return known_followers(settings.kafka, topic, settings.source.name)
 
 
 def check_server(settings: Settings, state: SourceState) -> None:

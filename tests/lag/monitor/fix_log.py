@@ -122,11 +122,18 @@ class WrittenLog:
         await_leaders(client, kafka, made)
         return self
 
-    def frontier(self, end_lsn: int, rows: int = 1, *, topics: int = 1, ago_s: float = 0.0) -> None:
-        """Capture commits a transaction that ends there."""
-        self.send(self.places.transactions, encode_record(self.made(end_lsn, rows, topics=topics, ago_s=ago_s)))
+    def make_with_own_times(self, *topics: str) -> None:
+        """Topics whose records have the times that they are given, so that a test can write what is old."""
+        kafka = self.settings.kafka
+        client = admin(kafka)
+        times = {"message.timestamp.type": "CreateTime"}
+        await_leaders(client, kafka, ensure_topics(client, kafka, topics, partitions=1, config=times))
 
-    def made(self, end_lsn: int, rows: int = 1, *, topics: int = 1, ago_s: float = 0.0) -> Frontier:
+    def frontier(self, end_lsn: int, rows: int = 1, **more: Any) -> None:
+        """Capture commits a transaction that ends there."""
+        self.send(self.places.transactions, encode_record(self.made(end_lsn, rows, **more)))
+
+    def made(self, end_lsn: int, rows: int = 1, *, topics: int = 1, ago_s: float = 0.0, epoch: int = 1) -> Frontier:
         """A frontier with one transaction."""
         now_us = int((time.time() - ago_s) * 1e6)
         partitions = [(f"{self.settings.prefix}.{SOURCE}.public.t{number}", 0) for number in range(topics)]
@@ -135,7 +142,7 @@ class WrittenLog:
         transaction = Transaction(self._sequence + 1, end_lsn - 8, end_lsn, now_us, flat)
         self._sequence += 1
         return Frontier(
-            SOURCE, 1, "system", 1, end_lsn - 8, end_lsn, now_us, self._sequence, partitions, counts, [transaction]
+            SOURCE, epoch, "system", 1, end_lsn - 8, end_lsn, now_us, self._sequence, partitions, counts, [transaction]
         )
 
     def follower(self, name: str, end_lsn: int, rows: int, **more: Any) -> None:

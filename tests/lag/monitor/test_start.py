@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 
 import aiokafka.codec
 import pytest
 
-from stretto_connectors.kafka.client import admin
-from stretto_connectors.kafka.existing import await_leaders
-from stretto_connectors.kafka.topics import ensure_topics
 from stretto_consumers.lag.monitor.monitor import Monitor
 from stretto_consumers.lag.monitor.tables import KEPT_S
 from stretto_schemas.errors import SettingsError
@@ -73,7 +69,7 @@ def test_its_views_show_the_lag_and_refuse_what_makes_no_sense(written: WrittenL
 
 def test_the_history_begins_with_windows_of_looks_that_another_process_took(written: WrittenLog) -> None:
     written.make()
-    _make_with_own_times(written, [written.places.points])
+    written.make_with_own_times(written.places.points)
     ago_s = time.time() - 600
     looks = [Point(int(ago_s * 1e6), "near", "leader", {"total": seconds}) for seconds in (10.0, 20.0)]
     written.send(written.places.points, encode_points(looks), at_s=ago_s)
@@ -88,7 +84,7 @@ def test_the_history_begins_with_windows_of_looks_that_another_process_took(writ
 
 def test_topics_that_go_back_for_days_are_read_from_what_windows_keep(written: WrittenLog) -> None:
     found = written.places
-    _make_with_own_times(written, found.watched)
+    written.make_with_own_times(*found.watched)
     for _ in range(50):
         written.send(found.transactions, b"so old that nobody reads it", at_s=time.time() - 2 * KEPT_S)
     written.frontier(100)
@@ -107,11 +103,3 @@ def test_a_codec_that_it_cannot_read_is_said_at_once(written: WrittenLog, monkey
     assert refused.value.exit_code == 2
     assert "cramjam" in refused.value.found
     assert "stretto[lag]" in refused.value.fix
-
-
-def _make_with_own_times(written: WrittenLog, topics: Collection[str]) -> None:
-    """Topics whose records have the times that they are given, so that a test can write what is old."""
-    kafka = written.settings.kafka
-    client = admin(kafka)
-    times = {"message.timestamp.type": "CreateTime"}
-    await_leaders(client, kafka, ensure_topics(client, kafka, topics, partitions=1, config=times))

@@ -1,11 +1,10 @@
-"""`stretto init` and `stretto destroy` on real servers."""
+"""`stretto init` on real servers."""
 
 from __future__ import annotations
 
 import psycopg
 import pytest
 
-from stretto.embedded.kafka import EmbeddedKafka
 from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import delete_topics, topic_configs
 from stretto_connectors.kafka.reader import find_frontier
@@ -271,33 +270,6 @@ def test_an_init_whose_broker_dies_before_the_frontier_leaves_no_slot(
     cli.good("init")
 
 
-def test_destroy_says_what_would_go_and_goes_only_with_yes(cli: Cli, leader_db: Database, settings: Settings) -> None:
-    leader_db.execute(TABLES)
-    cli.good("init")
-    there = topics(settings)
-    asked = cli("destroy")
-    assert asked.returncode == 2
-    assert f"would go: slot {settings.source.slot_name}" in asked.stdout
-    assert f"would go: topic {settings.prefix}.leader.public.item with all its records" in asked.stdout
-    assert topics(settings) == there
-    cli.good("destroy", "--yes")
-    assert topics(settings) == {f"{settings.prefix}.followers": 1}
-    assert leader_db.fetch("select from pg_publication") == []
-    assert leader_db.fetch("select count(*) from item") == [(0,)]
-    assert "nothing is there" in cli.good("destroy")
-
-
-def test_destroy_leaves_topics_of_others_alone(
-    cli: Cli, leader_db: Database, kafka: EmbeddedKafka, settings: Settings
-) -> None:
-    leader_db.execute("create table item(id int primary key)")
-    cli.good("init")
-    other = f"{settings.prefix}.leader.another-pipeline.public.item"
-    ensure_topics(admin(settings.kafka), settings.kafka, [other], partitions=1, config={})
-    cli.good("destroy", "--yes")
-    assert other in topics(settings)
-
-
 def test_a_follower_that_is_there_already_is_left_alone_when_asked(
     cli: Cli, leader_db: Database, follower_db: Database
 ) -> None:
@@ -309,14 +281,3 @@ def test_a_follower_that_is_there_already_is_left_alone_when_asked(
     both = cli("follower", "add", "--if-absent", "--replace")
     assert both.returncode == 2
     assert "--replace and --if-absent exclude each other" in both.stderr
-
-
-def test_destroy_takes_the_follower_off_only_when_asked(cli: Cli, follower_db: Database) -> None:
-    cli.good("init")
-    cli.good("follower", "add")
-    cli.good("destroy", "--yes")
-    assert follower_db.fetch("select count(*) from stretto.position") == [(1,)]
-    cli.good("destroy", "--yes", "--follower")
-    assert follower_db.fetch("select count(*) from stretto.position") == [(0,)]
-    cli.good("init")
-    cli.good("follower", "add", "--replace")

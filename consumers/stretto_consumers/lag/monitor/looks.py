@@ -18,6 +18,7 @@ from stretto_consumers.lag.history import History
 from stretto_consumers.lag.hooks import Hooks
 from stretto_consumers.lag.look import problem_view
 from stretto_consumers.lag.monitor.alert_log import AlertLog
+from stretto_consumers.lag.monitor.broker_clock import BrokerClock
 from stretto_consumers.lag.monitor.places import Places
 from stretto_consumers.lag.monitor.telling import Telling
 from stretto_consumers.lag.shown_alerts import goes_on_from
@@ -63,6 +64,7 @@ class Looks:
         """When the newest look ended, monotonic seconds."""
         self.failure: Exception | None = None
         """What ended the loop."""
+        self.clock = BrokerClock()
         self.hooks = Hooks(settings.lag)
         self.alert_log = AlertLog(settings.kafka, found.alerts)
         for told in ALERTED:
@@ -73,10 +75,12 @@ class Looks:
         self._active = active
         self._watcher = Watcher()
         self._history = History()
+        self._newest: tuple[float, int] | None = None
+        """When the newest look of the history was taken, by the monotonic clock and as it is dated there."""
         self._history_lock = threading.Lock()
         self._alerts: Alerts | None = None
         """None while another monitor tells."""
-        self._telling = Telling(settings.kafka, found)
+        self._telling = Telling(settings.kafka, found, self.clock)
         self._untold: list[Point] = []
         self._told_points_at = time.monotonic()
         self._stop = threading.Event()
@@ -98,10 +102,17 @@ class Looks:
         """Whether this monitor tells."""
         return self._alerts is not None
 
-    def history(self, since_us: int) -> list[Point]:
-        """Points of the looks since then, by this machine's clock, oldest first."""
+    def history(self, since_s: float) -> tuple[int, list[Point]]:
+        """What time it is, microseconds since 1970, and points of the looks of the last so many seconds, oldest first.
+
+        Both by the broker's clock; by this machine's until the broker took a record.
+        """
         with self._history_lock:
-            return self._history.since(since_us)
+            if self._newest is None:
+                return time.time_ns() // 1000, []
+            at, at_us = self._newest
+            now_us = at_us + round((time.monotonic() - at) * 1e6)
+            return now_us, self._history.since(now_us - round(since_s * 1e6))
 
     def _run(self) -> None:
         try:
@@ -125,7 +136,8 @@ class Looks:
         view = self._watcher.observe(seen)
         points = self._watcher.points()
         with self._history_lock:
-            self._history.add(seen.at, seen.at_us, points)
+            self._newest = seen.at, self.clock.us(seen.at) or seen.at_us
+            self._history.add(*self._newest, points)
         if self._takes_place():
             self._tell(view, seen.at, points)
         trouble = self._telling.trouble

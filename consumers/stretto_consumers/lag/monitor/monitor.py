@@ -11,8 +11,9 @@ from typing import Any
 import aiokafka.codec
 import aiokafka.errors
 import msgspec
+from confluent_kafka.admin import AdminClient
 
-from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.client import admin, principal
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.monitor.looks import Looks, Observing
@@ -35,6 +36,11 @@ LONGEST_PAUSE_S = 10.0
 STEADY_S = 60.0
 """A session that lasted so long was one, and the next one begins at once."""
 SEE_S = 0.2
+ASKED_S = 15.0
+GONE_S = 5.0
+"""How often it is seen whether the topics are still there."""
+GONE_ASKED_S = 1.0
+"""The end of the process may wait for this answer."""
 END_S = 2.0
 STALE_S = 10.0
 """A monitor that has not looked for so long, and for three looks, is not ready."""
@@ -133,19 +139,20 @@ class Monitor:
 
     def _attend(self, stop: threading.Event) -> None:
         """One session, from its topics to its end."""
-        client = admin(self._settings.kafka, "stretto-lag-admin")
-        missing = lacking(client, self._settings)
-        if missing:
-            raise Unreachable(
-                f"topic {' and '.join(missing)} is not there yet", fix="run `stretto init`; this is looked for again"
-            )
+        kafka = self._settings.kafka
+        client = admin(kafka, "stretto-lag-admin")
+        _require(lacking(client, kafka, self._places.watched, ASKED_S), "not there yet")
         ensure_own(client, self._settings)
-        skip_what_is_over(client, self._settings.kafka, self._places)
+        skip_what_is_over(client, kafka, self._places, self._looks.clock.ask(kafka, self._places.points))
         self._waits = ""
         session = self._session = Session(self._settings, self._places)
         session.start()
+        ask_at = time.monotonic() + GONE_S
         try:
             while not stop.is_set() and not session.ended and self._looks.failure is None:
+                if time.monotonic() > ask_at:
+                    _require(self._gone(client), "gone")
+                    ask_at = time.monotonic() + GONE_S
                 self._tables = session.streams.tables if session.streams is not None else self._tables
                 stop.wait(SEE_S)
         finally:
@@ -156,6 +163,15 @@ class Monitor:
             self._restarts += 1
             RESTARTS.labels(self.name, self._settings.source.name).inc()
             raise explain(session.failure, self._settings)
+
+    def _gone(self, client: AdminClient) -> list[str]:
+        """Topics that were deleted, as by `stretto destroy`: a session would stand by for ever. Brokers that are away took none."""
+        try:
+            return lacking(client, self._settings.kafka, self._places.all, GONE_ASKED_S)
+        except StrettoError as error:
+            if not error.retryable:
+                raise
+            return []
 
     def _active(self) -> bool:
         state = self._state()
@@ -177,6 +193,13 @@ class Monitor:
         tree = dict(msgspec.to_builtins(view))
         tree["unreadable"] = max(tree["unreadable"], self._unread())
         return tree
+
+
+def _require(missing: list[str], what: str) -> None:
+    if missing:
+        raise Unreachable(
+            f"topic {' and '.join(missing)} is {what}", fix="run `stretto init`; this is looked for again"
+        )
 
 
 def fresh(follower: FollowerView, max_lag_s: float, publish_s: float) -> tuple[bool, str]:
@@ -211,10 +234,13 @@ def explain(error: BaseException, settings: Settings) -> StrettoError:
         return codec_lacking("lz4, zstd or snappy")
     place = settings.kafka.bootstrap
     if isinstance(error, _REFUSED):
+        named = error.args[0] if error.args else "a topic or group"
+        what = named if isinstance(named, str) else ", ".join(sorted(map(str, named)))
         return SettingsError(
-            f"Kafka at {place} refused the lag monitor: {type(error).__name__}",
-            expected="the rights of docs/security.md",
-            fix="grant them to the monitor's principal",
+            f"Kafka at {place} refused {principal(settings.kafka)} while the monitor's session used {what}:"
+            f" {type(error).__name__}",
+            expected="the right to read it, and to write what is the monitor's own",
+            fix="grant what docs/security.md lists for it, or correct sasl_username",
         )
     said = str(error) or type(error).__name__
     return Unreachable(f"the monitor's session with Kafka at {place} ended: {said}", fix="see the broker's log")

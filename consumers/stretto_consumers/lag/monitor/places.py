@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.existing import await_leaders
@@ -11,12 +13,12 @@ from stretto_connectors.kafka.topics import (
     BROKERS_CLOCK,
     compacted_config,
     ensure_topics,
-    partition_counts,
     rows_config,
+    topic_metadata,
 )
-from stretto_consumers.lag.monitor.tables import KEPT_S, MARKS, TABLES
+from stretto_consumers.lag.monitor.tables import KEPT_S
 from stretto_schemas import names
-from stretto_schemas.settings import Settings
+from stretto_schemas.settings import KafkaSettings, Settings
 
 ALERTS_KEPT_DAYS = 7
 """Every alert stays this long; of older ones the newest of each key, from which a monitor knows what was wrong."""
@@ -42,34 +44,34 @@ class Places:
         return self.transactions, self.followers
 
     @property
-    def own(self) -> tuple[str, ...]:
-        """What the monitor writes."""
-        return self.alerts, self.points, *self.changelogs.values()
+    def all(self) -> tuple[str, ...]:
+        """What it reads or writes."""
+        return *self.watched, self.alerts, self.points, *self.changelogs.values()
 
 
 def places(settings: Settings) -> Places:
     """Where things are, by the settings."""
-    group = names.monitor_group(settings.prefix, settings.lag.name)
+    prefix, monitor = settings.prefix, settings.lag.name
     return Places(
-        group=group,
-        transactions=names.transactions_topic(settings.prefix, settings.source.name),
-        followers=names.followers_topic(settings.prefix),
-        alerts=names.alerts_topic(settings.prefix),
-        points=f"{group}-points",
-        changelogs={table: f"{group}-{table}-changelog" for table in TABLES},
+        group=names.monitor_group(prefix, monitor),
+        transactions=names.transactions_topic(prefix, settings.source.name),
+        followers=names.followers_topic(prefix),
+        alerts=names.alerts_topic(prefix),
+        points=names.points_topic(prefix, monitor),
+        changelogs={table: names.changelog_topic(prefix, monitor, table) for table in names.MONITOR_TABLES},
     )
 
 
-def lacking(client: AdminClient, settings: Settings) -> list[str]:
-    """Watched topics that are not there yet. Raises Unreachable."""
-    there = partition_counts(client, settings.kafka, settings.prefix + ".")
-    return [topic for topic in places(settings).watched if topic not in there]
+def lacking(client: AdminClient, kafka: KafkaSettings, topics: Iterable[str], timeout_s: float) -> list[str]:
+    """Those of these topics that are not there. Raises Unreachable, or SettingsError (no right to one of them)."""
+    found = {topic: topic_metadata(client, kafka, topic, timeout_s).error for topic in topics}
+    return [topic for topic, error in found.items() if error and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART]
 
 
 def ensure_own(client: AdminClient, settings: Settings) -> None:
     """Make the monitor's topics that are missing. Raises Unreachable or SettingsError (no right to)."""
     found, kafka = places(settings), settings.kafka
-    windows = [topic for table, topic in found.changelogs.items() if table != MARKS]
+    windows = [topic for table, topic in found.changelogs.items() if table != names.MARKS_TABLE]
     compacted = compacted_config(kafka)
     # A window that is over is never written again: compaction alone would keep it for ever.
     passing = {"retention.ms": str(2 * KEPT_S * 1000), "segment.ms": str(KEPT_S * 1000)}
@@ -78,7 +80,7 @@ def ensure_own(client: AdminClient, settings: Settings) -> None:
         ([found.alerts], compacted | BROKERS_CLOCK | {"min.compaction.lag.ms": str(ALERTS_KEPT_DAYS * DAY_MS)}),
         ([found.points], rows_config(kafka) | BROKERS_CLOCK | passing),
         (windows, compacted | {"cleanup.policy": "compact,delete"} | passing),
-        ([found.changelogs[MARKS]], compacted),
+        ([found.changelogs[names.MARKS_TABLE]], compacted),
     ):
         made += ensure_topics(client, kafka, topics, partitions=1, config=config)
     await_leaders(client, kafka, made)

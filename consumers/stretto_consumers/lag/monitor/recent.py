@@ -1,4 +1,4 @@
-"""From where a group reads: not from before what its windows keep.
+"""From where a group reads: not from before what its windows keep, by the broker's clock.
 
 The transactions topic goes back as far as rows do, days, and a monitor that starts for the first time, or after a long
 time, would read all of it for windows that are over. What another monitor of the group has read is left alone.
@@ -6,7 +6,6 @@ time, would read all of it for windows that are over. What another monitor of th
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,9 +20,12 @@ from stretto_schemas.settings import KafkaSettings
 TIMEOUT_S = 15.0
 
 
-def skip_what_is_over(client: AdminClient, kafka: KafkaSettings, found: Places) -> None:
-    """Move the group's places up to records of `KEPT_S` ago. Raises Unreachable or SettingsError (no right to the group)."""
-    since_ms = int((time.time() - KEPT_S) * 1000)
+def skip_what_is_over(client: AdminClient, kafka: KafkaSettings, found: Places, now_us: int) -> None:
+    """Move the group's places up to records of `KEPT_S` ago. Raises Unreachable or SettingsError (no right to the group).
+
+    `now_us` is what the broker's clock shows.
+    """
+    since_ms = now_us // 1000 - KEPT_S * 1000
     wanted = {}
     for topic in found.watched:
         offset = _offset(client, kafka, topic, OffsetSpec.for_timestamp(since_ms))

@@ -14,6 +14,7 @@ import msgspec
 from faust import App, HoppingWindow, Table, TumblingWindow
 
 from stretto_consumers.lag.monitor.folds import FlowWindow, LagWindow, Mark
+from stretto_schemas.names import FLOW_TABLES, LAG_TABLES, MARKS_TABLE
 
 V = TypeVar("V")
 
@@ -22,11 +23,6 @@ HOPPING_S: Final = 300
 STEP_S: Final = 60
 KEPT_S: Final = 2 * 3600
 """How long a window is kept after its end: twice what charts show at most at full resolution."""
-
-LAG: Final = ("lag_minute", "lag_five_minutes")
-FLOW: Final = ("flow_minute", "flow_five_minutes")
-MARKS: Final = "marks"
-TABLES: Final = (*LAG, *FLOW, MARKS)
 
 Span = tuple[float, float]
 """Begin and end of a window, seconds since 1970 by the broker's clock."""
@@ -94,9 +90,9 @@ class Tables:
 
     def __init__(self, app: App) -> None:
         spans: tuple[HoppingWindow, ...] = (TumblingWindow(MINUTE_S), HoppingWindow(HOPPING_S, STEP_S))
-        self.lag = [Windows(app, name, LagWindow, span) for name, span in zip(LAG, spans, strict=True)]
-        self.flow = [Windows(app, name, FlowWindow, span) for name, span in zip(FLOW, spans, strict=True)]
-        self.marks = Kept(app, MARKS, Mark)
+        self.lag = [Windows(app, name, LagWindow, span) for name, span in zip(LAG_TABLES, spans, strict=True)]
+        self.flow = [Windows(app, name, FlowWindow, span) for name, span in zip(FLOW_TABLES, spans, strict=True)]
+        self.marks = Kept(app, MARKS_TABLE, Mark)
 
     def sweep(self) -> int:
         """Of every windowed table."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import confluent_kafka
 
 from stretto_connectors.kafka.client import client_options, drop, explain
 from stretto_consumers.lag.monitor.alert_log import alert_key, encode_alert
+from stretto_consumers.lag.monitor.broker_clock import BrokerClock
 from stretto_consumers.lag.monitor.places import Places
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.lag.view import Alert, Point, encode_points
@@ -25,8 +28,10 @@ FLUSH_S = 2.0
 class Telling:
     """Two producers: looks may be given up, alerts never are while the process lives. One thread."""
 
-    def __init__(self, kafka: KafkaSettings, found: Places) -> None:
+    def __init__(self, kafka: KafkaSettings, found: Places, clock: BrokerClock) -> None:
+        """`clock` learns from each look that is written."""
         self._kafka = kafka
+        self._clock = clock
         self._places = found
         self.trouble: StrettoError | None = None
         """Why the newest record was not taken; None: it was."""
@@ -61,22 +66,25 @@ class Telling:
 
     def _write(self, producer: confluent_kafka.Producer, topic: str, value: bytes, key: bytes | None) -> None:
         try:
-            producer.produce(topic, value, key, 0, on_delivery=self._delivered)
+            producer.produce(topic, value, key, 0, on_delivery=partial(self._delivered, time.monotonic()))
         except confluent_kafka.KafkaException as error:
             self._say(error, topic)
         except BufferError:
             log.warning("too much waits for %s: a record is given up", topic)
 
-    def _delivered(self, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
+    def _delivered(
+        self, sent_at: float, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
+    ) -> None:
         if error is None:
             self.trouble = None
+            self._clock.taken(sent_at, message)
         elif error.code() not in _DROPPED:
             self._say(confluent_kafka.KafkaException(error), message.topic() or "")
 
     def _say(self, error: confluent_kafka.KafkaException, topic: str) -> None:
         trouble = explain(error, self._kafka, f"writing to {topic}")
         if self.trouble is None or self.trouble.found != trouble.found:
-            log.warning("a record is not written: %s", trouble.found)
+            log.warning("a record is not written: %s; %s", trouble.found, trouble.fix)
         self.trouble = trouble
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -49,13 +48,12 @@ class Web:
         return _encode(answer)
 
     def history(self, query: str) -> bytes:
-        """`since` seconds (3600), `follower`: points for charts, oldest first. What this process did not see is from the
-        minute windows, by their mean.
+        """`since` seconds (3600), `follower`: points for charts, by the broker's clock, oldest first. What this process
+        did not see is from the minute windows, by their mean.
         """
         asked = _parameters(query, "since", "follower")
         since_s, follower = _seconds(asked, DAY_S), asked.get("follower")
-        now_us = time.time_ns() // 1000
-        points = self._looks.history(now_us - int(since_s * 1e6))
+        now_us, points = self._looks.history(since_s)
         begin_us = min((point.at_us for point in points), default=now_us)
         points = [*self._before(begin_us, since_s, now_us), *points]
         if follower is not None:
