@@ -32,9 +32,7 @@ def peak_mb(pid: int) -> float:
 
 
 @pytest.mark.soak
-def test_a_backlog_of_long_rows_is_applied_within_the_memory_of_a_few_batches(
-    processes: Processes, times: int
-) -> None:
+def test_a_backlog_of_long_rows_is_applied_within_the_memory_of_a_few_batches(processes: Processes, times: int) -> None:
     pipeline, rows = processes.pipeline, ROWS * times
     for database in (pipeline.leader, pipeline.follower):
         database.execute(TABLES)

@@ -44,7 +44,9 @@ def test_no_reader_ever_sees_a_broken_state_whatever_is_killed_when(
             running[name].kill()
             killed.add(name)
             running[name] = getattr(faults.processes, name)(**FINE)
-        assert wait_until(lambda: len(reader.states) >= STATES * times or bool(reader.broken), 120.0 * times), len(reader.states)
+        assert wait_until(lambda: len(reader.states) >= STATES * times or bool(reader.broken), 120.0 * times), len(
+            reader.states
+        )
         faults.check()
     finally:
         reader.stop()
