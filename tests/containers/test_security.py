@@ -313,7 +313,7 @@ def test_processes_that_the_broker_does_not_let_in_say_why_and_try_again(pipelin
     ):
         for process in (capture, led, lag):
             process.until_readyz(503, words[0])
-            assert "trying again" in process.log
+            assert wait_until(lambda: "trying again" in process.log, EQUAL_S), process.log  # noqa: B023 - at once
 
 
 @pytest.mark.parametrize(
