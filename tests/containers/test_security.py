@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -353,4 +354,4 @@ def test_integration_tests_run_on_an_external_stack(secured: Secured, tmp_path: 
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert "stack: external for tests/integration" in done.stdout
     assert " passed" in done.stdout
-    assert " skipped" not in done.stdout
+    assert not re.search(r"\d+ skipped", done.stdout)
