@@ -52,7 +52,9 @@ def test_a_copy_that_waits_for_a_lock_is_stalled_until_it_goes_on(adding: Adding
             assert wait_until(lambda: becomes("CATCHING_UP", "0 % of its first copy done"), DEADLINE_S), seen
             assert wait_until(lambda: becomes("STALLED", "nothing was added for"), DEADLINE_S), seen
             [stalled] = seen
-            holder = f"a lock on the follower is held by pid {first.info.backend_pid} (nightly report, idle in transaction"
+            holder = (
+                f"a lock on the follower is held by pid {first.info.backend_pid} (nightly report, idle in transaction"
+            )
             assert stalled.rule == 4
             assert stalled.reason.startswith("0 % of its first copy done, and nothing was added for")
             assert f"2 tables in copy, public.orders the largest; {holder}" in stalled.reason
