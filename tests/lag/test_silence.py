@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+from confluent_kafka import Producer
 
 from stretto.embedded.kafka import EmbeddedKafka
 from stretto.embedded.processes import wait_until
+from stretto_connectors.kafka.client import client_options
 from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.tail import Tail
+from stretto_schemas import names
 from stretto_schemas.errors import Unreachable
+from stretto_schemas.follower_state import encode_state
 from stretto_schemas.settings import Settings
 from tests.fix_cli import paused
 from tests.fix_pipeline import Pipeline
 from tests.fix_proxy import black_hole, proxy_to
 from tests.fix_stack import Database
+from tests.followers_said import caught_up, publish
 
 DEADLINE_S = 60.0
 
@@ -89,17 +95,38 @@ def test_a_broker_that_says_nothing_is_given_up_long_before_the_time_for_reading
     assert ["does not answer while asking for topic" in each for each in found] == [True]
 
 
-def test_a_broker_that_is_slow_is_read_whole(beaten: Pipeline, kafka: EmbeddedKafka) -> None:
+@contextmanager
+def talking(settings: Settings) -> Iterator[None]:
+    """A follower that writes its record all the time, so a slow reader never finds that nothing is new."""
+    state, enough = caught_up(settings, "talkative"), threading.Event()
+
+    def talk() -> None:
+        producer = Producer(client_options(settings.kafka, "test"))
+        while not enough.is_set():
+            producer.produce(names.followers_topic(settings.prefix), encode_state(state), b"talkative/leader")
+            assert producer.flush(DEADLINE_S) == 0
+
+    publish(settings, [state])
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        talker.join(DEADLINE_S)
+
+
+def test_a_broker_that_is_slow_is_read_whole_also_while_others_write(beaten: Pipeline, kafka: EmbeddedKafka) -> None:
     with Observer(beaten.settings) as observer:
         direct = observer.look()
-    with proxy_to(kafka.port, advertised=True) as proxy:
+    with proxy_to(kafka.port, advertised=True) as proxy, talking(beaten.settings):
         proxy.delay_s = 0.5
         with Observer(through(beaten.settings, proxy.port)) as observer:
-            seen = observer.look()
-            again = observer.look()
+            seen, again = observer.look(), observer.look()
     assert seen.problems == again.problems == []
-    assert (seen.log, seen.followers) == (direct.log, direct.followers)
-    assert again.log == direct.log
+    assert seen.log == again.log == direct.log
+    for each in (seen, again):
+        assert [state.follower for state in each.followers] == ["follower", "talkative"]
 
 
 def test_a_source_that_is_slow_is_waited_for_while_it_says_something(beaten: Pipeline) -> None:

@@ -41,6 +41,12 @@ def test_silence_longer_than_allowed_is_not_fresh_although_no_lag_is_known() -> 
     assert why == "nothing came for 8.0 s although heartbeats do every 1.0 s: the lag may be more than 5.0 s"
 
 
+def test_where_nobody_knows_how_often_something_comes_silence_longer_than_allowed_is_too_long() -> None:
+    good, why = judge(stages(total=0), 5.0, silent_s=8.0, heartbeat_s=0.0)
+    assert not good
+    assert why == "nothing came for 8.0 s: the lag may be more than 5.0 s"
+
+
 def test_the_pause_between_heartbeats_is_no_silence() -> None:
     good, _ = judge(stages(total=0), 0.5, silent_s=1.5, heartbeat_s=1.0)
     assert good

@@ -174,6 +174,7 @@ def _by_its_row(state: FollowerState | None, row: Position, settings: Settings) 
             visible_ts_us=0,
             transactions=row.transactions,
             rows=row.rows,
+            every_s=settings.follower.publish_s,
             state="unknown",
             budget_s=settings.follower.lag_budget_s,
             delay_s=settings.follower.apply_delay_s,

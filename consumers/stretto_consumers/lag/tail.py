@@ -3,8 +3,8 @@
 A reader that has just begun reads all of `<prefix>.followers`, which is compacted, and the transactions topic from the
 place of the follower that is furthest behind, or from near its end.
 
-A broker does not answer when nothing comes from it for `PATIENCE_S`, be it a record, or an answer to anything that its client
-asks by itself: the client's statistics count these. One that is slow and says something is waited for.
+A broker does not answer when nothing comes from it for `PATIENCE_S`, be it a record, or a part of an answer to anything that
+its client asks by itself: the client's statistics have that. One that is slow and says something is waited for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import confluent_kafka
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stretto_connectors.kafka.client import explain, no_answer
 from stretto_connectors.kafka.reader import consumer_options
@@ -37,8 +37,9 @@ NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)
 """Errors of a topic that is not made yet."""
 
 READ_AT_ONCE = 2000
-ANSWER_WITHIN_S = 15.0
-"""A broker that lives and has not answered a question after so long waits itself, for a partition's leader."""
+SLOW_S = 20.0
+"""A broker that said something may be far away, and is waited for so long. One that has not answered then waits itself, for a
+partition's leader."""
 STATISTICS_MS = 500
 """How often the client says what brokers have answered: often enough to know it when patience ends."""
 FURTHEST = 100_000
@@ -71,8 +72,8 @@ class Counted:
 
 
 class _Broker(msgspec.Struct):
-    rx: int = 0
-    """Answers that came."""
+    rxidle: int = -1
+    """Microseconds since bytes came from it; below 0: none have."""
 
 
 class _Statistics(msgspec.Struct):
@@ -102,12 +103,15 @@ class Tail:
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
                 "statistics.interval.ms": STATISTICS_MS,
-                "stats_cb": self._count_answers,
+                "stats_cb": self._hear,
             }
         )
         self._read: set[str] = set()
         """Topics that are read."""
         self._at_end: set[str] = set()
+        """Those of them whose end was seen."""
+        self._ends: dict[str, int] = {}
+        """Where each ended when it was begun. A topic that is written to all the time is never told to be at its end."""
         self.followers: dict[str, Heard] = {}
         self.log: LogFacts | None = None
         self.unreadable: dict[str, int] = {}
@@ -117,8 +121,9 @@ class Tail:
         """The source's clock minus the broker's."""
         self._epoch = -1
         self._heard_at = -math.inf
-        """When the broker last gave a record or an answer."""
-        self._answers = 0
+        """When anything last came from the broker."""
+        self._began = self._made_at
+        """When this read did."""
         self._from_lsn = 0
         """What was committed up to here is not among them."""
 
@@ -128,16 +133,19 @@ class Tail:
         Topics that do not exist yet are no error. Raises Unreachable or SettingsError; after either the next call goes on
         where this one ended.
         """
-        deadline = time.monotonic() + timeout_s
+        self._began = time.monotonic()
+        deadline = self._began + timeout_s
         topics = self._followers_topic, self._topic
         new = [topic for topic in topics if topic not in self._read and self._exists(topic, deadline)]
         # Asked before anything is read: what a consumer asks for all the time holds up other answers of a broker far away.
-        ends = self._ends(self._topic, deadline) if self._topic in new else None
-        if self._followers_topic in new:
-            self._begin(self._followers_topic, OFFSET_BEGINNING)
+        ends = {topic: self._ask_ends(topic, deadline) for topic in new}
+        if self._followers_topic in ends:
+            low, high = ends[self._followers_topic]
+            self._begin(self._followers_topic, low, high)
         self._catch_up(deadline)
-        if ends is not None:
-            self._begin(self._topic, self._start(*ends))
+        if self._topic in ends:
+            low, high = ends[self._topic]
+            self._begin(self._topic, self._start(low, high), high)
             self._catch_up(deadline)
         self._ask_if_silent(deadline)
 
@@ -190,7 +198,7 @@ class Tail:
 
         return self._ask(found, f"asking for topic {topic}", deadline)
 
-    def _ends(self, topic: str, deadline: float) -> tuple[int, int]:
+    def _ask_ends(self, topic: str, deadline: float) -> tuple[int, int]:
         """First offset and end offset. Raises as `read`."""
 
         def found(timeout_s: float) -> tuple[int, int]:
@@ -202,24 +210,30 @@ class Tail:
         return self._ask(found, f"asking for the end of {topic}", deadline)
 
     def _ask(self, question: Callable[[float], T], doing: str, deadline: float) -> T:
-        """Ask for `PATIENCE_S`, and for `ANSWER_WITHIN_S` where the broker says anything. Raises as `read`."""
-        for within_s in (PATIENCE_S, ANSWER_WITHIN_S) if self._silent else (ANSWER_WITHIN_S,):
+        """Ask for `PATIENCE_S`, and for `SLOW_S` where the broker says anything. Raises as `read`."""
+        for within_s in (SLOW_S,) if self._lives else (PATIENCE_S, SLOW_S):
             try:
-                return question(max(0.1, min(within_s, deadline - time.monotonic())))
+                answer = question(max(0.1, min(within_s, deadline - time.monotonic())))
             except KafkaException as error:
                 for message in self._consumer.consume(READ_AT_ONCE, 0):  # which gives statistics and errors, too
                     self._take(message)
-                if self._silent or within_s == ANSWER_WITHIN_S:
+                if within_s == SLOW_S or not self._lives:
                     raise explain(error, self._settings.kafka, doing) from None
+            else:
+                self._heard_at = time.monotonic()
+                return answer
         raise AssertionError("the last question is answered or raises")
 
     @property
-    def _silent(self) -> bool:
-        return time.monotonic() - self._heard_at > PATIENCE_S
+    def _lives(self) -> bool:
+        """Something came from the broker since this read began, or just before."""
+        return self._heard_at > self._began - PATIENCE_S
 
-    def _begin(self, topic: str, offset: int) -> None:
-        self._consumer.incremental_assign([TopicPartition(topic, 0, offset)])
+    def _begin(self, topic: str, start: int, end: int) -> None:
+        self._consumer.incremental_assign([TopicPartition(topic, 0, start)])
         self._read.add(topic)
+        self._at_end.discard(topic)  # a record that was still on its way may have told so
+        self._ends[topic] = end
 
     def _start(self, low: int, high: int) -> int:
         """Where the frontiers begin that matter."""
@@ -232,33 +246,30 @@ class Tail:
 
     def _ask_if_silent(self, deadline: float) -> None:
         """A consumer that gets nothing is not told why: ask. Raises as `read`."""
-        if self._read and self._silent:
+        if self._read and time.monotonic() - self._heard_at > PATIENCE_S:
             topic = next(iter(self._read))
             try:
-                self._ends(topic, deadline)
+                self._ask_ends(topic, deadline)
             except StrettoError:  # whatever it says: a client that lost its brokers forgets topics, too
                 raise no_answer(self._settings.kafka, f"reading {topic}") from None
-            self._heard_at = time.monotonic()
 
     def _catch_up(self, deadline: float) -> None:
-        """Read until the end of each topic that is read; of topics whose end was seen before, what has come since."""
-        if not self._read:
-            return
+        """Read each topic that is read up to where its end was when it was begun, then what has come since."""
         began = time.monotonic()
-        first = not self._read <= self._at_end
-        while True:
-            messages = self._consumer.consume(READ_AT_ONCE, 0.05 if first else 0)
-            for message in messages:
+        while not self._read <= self._at_end:
+            for message in self._consumer.consume(READ_AT_ONCE, 0.05):
                 self._take(message)
-            if not messages and (self._read <= self._at_end or not first):
-                break
             now = time.monotonic()
-            if first and now - max(began, self._heard_at) > PATIENCE_S:
+            if now - max(began, self._heard_at) > (SLOW_S if self._lives else PATIENCE_S):
                 raise no_answer(self._settings.kafka, f"reading {self._topic}")
             if now > deadline:
-                if first and not self._read <= self._at_end:
-                    raise self._too_slow()
-                break
+                raise self._too_slow()
+        full = bool(self._read)
+        while full and time.monotonic() < deadline:
+            messages = self._consumer.consume(READ_AT_ONCE, 0)
+            for message in messages:
+                self._take(message)
+            full = len(messages) == READ_AT_ONCE
         if len(self._frontiers) > MOST_FRONTIERS:
             self._thin()
 
@@ -269,12 +280,11 @@ class Tail:
             fix="see the broker's load and the network to it; this goes on at the next look",
         )
 
-    def _count_answers(self, statistics: str) -> None:
+    def _hear(self, statistics: str) -> None:
         said = _decode_statistics(statistics)
-        answers = sum(broker.rx for broker in said.brokers.values())
-        if answers > self._answers:
-            self._heard_at = max(self._heard_at, self._made_at + said.age / 1e6)
-        self._answers = answers
+        for broker in said.brokers.values():
+            if broker.rxidle >= 0:
+                self._heard_at = max(self._heard_at, self._made_at + (said.age - broker.rxidle) / 1e6)
 
     def _take(self, message: confluent_kafka.Message) -> None:
         topic, error = message.topic() or "", message.error()
@@ -293,6 +303,8 @@ class Tail:
             self._frontier(message)
         else:
             self._follower(message)
+        if (message.offset() or 0) + 1 >= self._ends[topic]:
+            self._at_end.add(topic)
 
     def _begin_again(self, topic: str) -> None:
         """Its head was cut beyond our place: on from what is left, whose beginning nobody knows."""

@@ -183,6 +183,7 @@ def _follower_view(
         over_budget=over_budget,
         skew_s=state.skew_us / 1e6 if state.skew_us is not None else None,
         heard_s=heard_s,
+        every_s=state.every_s,
         waiting_transactions=state.waiting_transactions,
         staged_rows=state.staged_rows,
         spilled_bytes=state.spilled_bytes,

@@ -3,8 +3,8 @@
 The rules, numbered as in the code:
 
 1. More total lag than allowed is too much; the sentence names the stage that holds most of it.
-2. A process knows what came to it. When nothing came for longer than allowed, and for more than two heartbeats, changes
-   may wait where it cannot see them: nobody can say that it is fresh, so it is not.
+2. A process knows what came to it. When nothing came for longer than allowed, and for more than two heartbeats (a monitor's
+   are the follower's records), changes may wait where it cannot see them: nobody can say that it is fresh, so it is not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ HEARTBEATS = 2
 def judge(
     stages: Mapping[str, StageLag | None], max_lag_s: float, *, silent_s: float, heartbeat_s: float
 ) -> tuple[bool, str]:
-    """Whether it is, and a sentence that says why. Without a stage `total` the sum of the others is taken."""
+    """Whether it is, and a sentence that says why. Without a stage `total` the sum of the others is taken.
+
+    `heartbeat_s` 0: nobody knows how often something comes.
+    """
     known = {stage: lag.seconds for stage, lag in stages.items() if lag is not None}
     total_s = known["total"] if "total" in known else sum(known.values())
     if total_s > max_lag_s:  # rule 1
@@ -29,7 +32,6 @@ def judge(
         where = f", most of it in {most}" if most else ""
         return False, f"total lag {duration(total_s)}{where}, more than {duration(max_lag_s)}"
     if silent_s > max(max_lag_s, HEARTBEATS * heartbeat_s):  # rule 2
-        beats, allowed = duration(heartbeat_s), duration(max_lag_s)
-        silent = f"nothing came for {duration(silent_s)} although heartbeats do every {beats}"
-        return False, f"{silent}: the lag may be more than {allowed}"
+        beats = f" although heartbeats do every {duration(heartbeat_s)}" if heartbeat_s else ""
+        return False, f"nothing came for {duration(silent_s)}{beats}: the lag may be more than {duration(max_lag_s)}"
     return True, f"total lag {duration(total_s)}, not more than {duration(max_lag_s)}"

@@ -90,6 +90,8 @@ class FollowerView(msgspec.Struct):
     skew_s: float | None = None
     heard_s: float = 0.0
     """How long ago it last said something."""
+    every_s: float = 0.0
+    """By its own word it says something at least this often; 0: it did not tell."""
     waiting_transactions: int = 0
     staged_rows: int = 0
     spilled_bytes: int = 0

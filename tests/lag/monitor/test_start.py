@@ -32,6 +32,33 @@ def test_it_waits_for_topics_says_so_and_begins_by_itself(written: WrittenLog) -
     }
 
 
+def test_each_follower_is_as_fresh_as_its_own_records_may_be_old(written: WrittenLog) -> None:
+    """Neither says anything again; what the monitor's own settings say of a follower's records is of no weight."""
+    end_lsn = 1 << 50  # beyond all WAL, so nothing waits
+    written.make()
+    written.frontier(end_lsn)
+    written.flush()
+    monitor = written.monitor().running()
+    monitor.until(lambda it: it.get("/readyz")[0] == 200, "readiness")
+    written.follower("seldom", end_lsn, 1, every_s=3600.0)
+    written.flush()
+
+    def heard_s(name: str) -> float:
+        return max(
+            (each["heard_s"] for each in monitor.json("/status")["followers"] if each["name"] == name), default=0.0
+        )
+
+    long_s = 2 * written.settings.follower.publish_s + 0.5
+    monitor.until(lambda _: heard_s("seldom") > long_s, "silence")
+    assert monitor.get("/readyz?max_lag=1s")[0] == 200
+    written.follower("often", end_lsn, 1, every_s=0.2)
+    written.flush()
+    monitor.until(lambda it: it.get("/readyz?max_lag=1s")[0] == 503, "follower that is late")
+    status, why = monitor.get("/readyz?max_lag=1s")
+    assert (status, b"although heartbeats do every 0.2 s" in why) == (503, True), why
+    assert b"follower often: nothing came for " in why
+
+
 def test_its_views_show_the_lag_and_refuse_what_makes_no_sense(written: WrittenLog) -> None:
     written.make()
     written.frontier(200, ago_s=60)

@@ -132,7 +132,7 @@ class Monitor:
             return False, f"the last look was {duration(age_s)} ago"
         if max_lag_s is not None:
             for follower in view.followers:
-                good, why = fresh(follower, max_lag_s, self._settings.follower.publish_s)
+                good, why = fresh(follower, max_lag_s)
                 if not good:
                     return False, f"follower {follower.name}: {why}"
         return True, "stand-by: another monitor tells" if state == "standby" else f"last look {duration(age_s)} ago"
@@ -202,11 +202,11 @@ def _require(missing: list[str], what: str) -> None:
         )
 
 
-def fresh(follower: FollowerView, max_lag_s: float, publish_s: float) -> tuple[bool, str]:
-    """Whether a follower's readers see everything up to so long ago, and why. Its records come every `publish_s` at least."""
+def fresh(follower: FollowerView, max_lag_s: float) -> tuple[bool, str]:
+    """Whether a follower's readers see everything up to so long ago, and why."""
     if follower.lag.get("total") is None:
         return False, f"nobody knows its lag, which may be more than {duration(max_lag_s)}"
-    return judge(follower.lag, max_lag_s, silent_s=follower.heard_s, heartbeat_s=publish_s)
+    return judge(follower.lag, max_lag_s, silent_s=follower.heard_s, heartbeat_s=follower.every_s)
 
 
 def check_codec(settings: Settings) -> None:

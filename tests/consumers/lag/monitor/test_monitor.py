@@ -40,17 +40,25 @@ def test_a_session_that_ends_while_it_is_asked_leaves_what_it_knew_last() -> Non
 
 
 @pytest.mark.parametrize(
-    ("total_s", "heard_s", "good", "why"),
+    ("total_s", "heard_s", "every_s", "good", "why"),
     [
-        (1.5, 0.2, True, "total lag 1.5 s, not more than 5.0 s"),
-        (7.3, 0.2, False, "total lag 7.3 s, most of it in apply, more than 5.0 s"),
-        (None, 0.2, False, "nobody knows its lag, which may be more than 5.0 s"),
-        (0.0, 8.0, False, "nothing came for 8.0 s although heartbeats do every 3.0 s: the lag may be more than 5.0 s"),
+        (1.5, 0.2, 3.0, True, "total lag 1.5 s, not more than 5.0 s"),
+        (7.3, 0.2, 3.0, False, "total lag 7.3 s, most of it in apply, more than 5.0 s"),
+        (None, 0.2, 3.0, False, "nobody knows its lag, which may be more than 5.0 s"),
+        (
+            0.0,
+            8.0,
+            3.0,
+            False,
+            "nothing came for 8.0 s although heartbeats do every 3.0 s: the lag may be more than 5.0 s",
+        ),
+        (0.0, 8.0, 10.0, True, "total lag 0.0 s, not more than 5.0 s"),
     ],
 )
-def test_a_follower_is_as_fresh_as_the_other_processes_judge_it(
-    total_s: float | None, heard_s: float, good: bool, why: str
+def test_a_follower_is_as_fresh_as_the_other_processes_judge_it_by_how_often_it_says_something(
+    total_s: float | None, heard_s: float, every_s: float, good: bool, why: str
 ) -> None:
     lag = StageLag(1, 1, total_s) if total_s is not None else None
-    follower = FollowerView("near", "shop", "running", "OK", 6, "", lag={"apply": lag, "total": lag}, heard_s=heard_s)
-    assert fresh(follower, 5.0, publish_s=3.0) == (good, why)
+    lags = {"apply": lag, "total": lag}
+    follower = FollowerView("near", "shop", "running", "OK", 7, "", lag=lags, heard_s=heard_s, every_s=every_s)
+    assert fresh(follower, 5.0) == (good, why)
