@@ -105,10 +105,9 @@ class Watch:
     def _look(self) -> None:
         pids = [worker.pid for worker in self._workers]
         seen = self._observer.look()
-        if seen.problems:
+        if seen.problems or seen.log is None or len(seen.followers) != 1:
             self._bear(seen)
             return
-        assert seen.log is not None, "`stretto init` writes the first frontier"
         [follower] = seen.followers
         said = {"capture": seen.capture, "follower": seen.follower_process}
         self.looks.append(
@@ -128,6 +127,8 @@ class Watch:
     def _bear(self, seen: Observation) -> None:
         """Raise when a server has not answered for `PATIENCE_S`, or never."""
         if not self.looks or seen.at - self.last.at > PATIENCE_S:
+            if not seen.problems:
+                raise Unreachable("the log has no frontier, or not one follower is told of", fix="run the demo again")
             problem = seen.problems[0]
             raise Unreachable(problem.found, expected=problem.expected, fix=problem.fix)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future, wait
 from typing import Final
 
 from stretto.web.board import Board
@@ -26,6 +27,12 @@ CHART_POINTS: Final = 1200
 
 LATE_S: Final = 15.0
 """A look takes some seconds where servers do not answer."""
+
+LEAVE_S: Final = 2.0
+"""A look that waits for a server that is slow is left behind so long after the end was asked for."""
+
+NOTICE_S: Final = 0.5
+"""So soon it is noticed that looks have ended by an error."""
 
 
 class Watching:
@@ -51,6 +58,22 @@ class Watching:
 
     def run(self, settings: Settings, stop: threading.Event) -> None:
         """Look every `lag.look_s` until `stop`. Servers that do not answer are problems in the view, not errors here."""
+        looks: Future[None] = Future()
+
+        def look() -> None:
+            try:
+                self._look(settings, stop)
+                looks.set_result(None)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                looks.set_exception(error)
+
+        threading.Thread(target=look, name="looks", daemon=True).start()
+        while not stop.wait(NOTICE_S) and not looks.done():
+            pass
+        if wait([looks], LEAVE_S).done:
+            looks.result()
+
+    def _look(self, settings: Settings, stop: threading.Event) -> None:
         with Observer(settings) as observer:
             watcher = Watcher()
             due = time.monotonic()

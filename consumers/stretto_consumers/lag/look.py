@@ -31,6 +31,9 @@ READ_WITHIN_S: Final = 60.0
 """The first look reads all that followers have said. One that is a second away takes half of this, with some thirty messages to
 and fro; one that says nothing is given up long before."""
 
+READ_ON_WITHIN_S: Final = 10.0
+"""Later ones read what has come since. Readiness of who looks allows for that (`LATE_S`, `STALE_S`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -74,8 +77,8 @@ class Observer:
     def look(self) -> Observation:
         """Look at everything at the same time.
 
-        Blocks for as long as places answer, at most `READ_WITHIN_S`, and `PATIENCE_S` for those that do not: these are
-        problems, by name.
+        Blocks for as long as places answer, at most `READ_WITHIN_S` (`READ_ON_WITHIN_S` once a look has read the log), and
+        `PATIENCE_S` for those that do not: these are problems, by name.
         """
         problems: list[StrettoError] = []
 
@@ -157,7 +160,7 @@ class Observer:
     def _read_log(self) -> Tail:
         if self._tail is None:
             self._tail = Tail(self._settings)
-        self._tail.read(READ_WITHIN_S)
+        self._tail.read(READ_ON_WITHIN_S if self._tail.was_at_end else READ_WITHIN_S)
         return self._tail
 
 

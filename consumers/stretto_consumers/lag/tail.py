@@ -127,6 +127,11 @@ class Tail:
         self._from_lsn = 0
         """What was committed up to here is not among them."""
 
+    @property
+    def was_at_end(self) -> bool:
+        """What was there when it was begun is read."""
+        return {self._topic, self._followers_topic} <= self._at_end
+
     def read(self, timeout_s: float) -> None:
         """Read what is there by now, for up to `timeout_s` while the broker answers.
 

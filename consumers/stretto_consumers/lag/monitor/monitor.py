@@ -42,7 +42,7 @@ GONE_S = 5.0
 GONE_ASKED_S = 1.0
 """The end of the process may wait for this answer."""
 END_S = 2.0
-STALE_S = 10.0
+STALE_S = 15.0
 """A monitor that has not looked for so long, and for three looks, is not ready."""
 
 
