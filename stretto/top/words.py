@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stretto.status.standing import COLOUR, headline, slot_words, total_s, why
+from stretto_consumers.lag.alerts import whole
 from stretto_schemas.lag.stages import MEANING, STAGES, StageLag
 from stretto_schemas.lag.view import Alert, FollowerView, PipelineView, ProcessView, SourceView
 from stretto_schemas.lag.words import duration, number, size
@@ -146,8 +147,8 @@ def alerts(view: PipelineView) -> Text:
 def _alert(alert: Alert) -> Text:
     at = dt.datetime.fromtimestamp(alert.at_us / 1e6, dt.UTC).astimezone()
     if alert.recovered:
-        lasted = duration(max(0.0, (alert.at_us - alert.since_us) / 1e6))
-        over = f" {alert.follower} {alert.status} again; it was {alert.before}, for {lasted}"
+        what = f"lag budget {alert.status}" if alert.kind == "budget" else alert.status
+        over = f" {alert.follower} {what} again; it was {whole(alert)}"
         return Text.assemble(f"{at:%H:%M:%S} ", ("over ", "green"), over)
     return Text.assemble(f"{at:%H:%M:%S} ", ("ALERT", "red"), f" {alert.follower} {alert.status}: {alert.reason}")
 

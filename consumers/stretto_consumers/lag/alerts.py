@@ -9,7 +9,8 @@ For each follower, source and kind, numbered as in the code:
 4. After an alert, another status of trouble that has been seen in every look for `after_s` is the next one: never the same
    status twice in a row, and under one key never two within `after_s`.
 5. After an alert, calm that has been seen in every look for `after_s` is the recovery, once.
-6. All of one trouble have the time of its begin. `before` is the status told last; of the first alert the status seen before
+6. All of one trouble have the time of its begin and the statuses that were told of it; its recovery the time of its end, which
+   is the begin of the calm. `before` is the status told last; of the first alert the status seen before
    the trouble, OK where none was seen.
 7. Time is the observer's monotonic clock. What is exported has durations only, so another process with another clock goes
    on where this one stopped; the time between the two counts for nothing.
@@ -129,6 +130,12 @@ class Alerts:
         return alert
 
 
+def whole(recovery: Alert) -> str:
+    """The trouble that is over: `STALLED, then STOPPED, 12 s in all`."""
+    lasted_us = (recovery.until_us or recovery.at_us) - recovery.since_us
+    return f"{', then '.join(recovery.statuses or (recovery.before,))}, {duration(max(0, lasted_us) / 1e6)} in all"
+
+
 def _turns(key: KeyState, view: FollowerView | None) -> str:
     """What is to be told once it has lasted: calm, trouble of any status, or the status that a trouble turned into."""
     trouble = _trouble(key.kind, view)
@@ -157,13 +164,13 @@ def _calm(kind: str, view: FollowerView | None) -> bool:
 
 def _raise(key: KeyState, view: FollowerView | None, at_us: int) -> Alert:
     assert view is not None, "a follower that is not there is in no trouble"
-    lag_s, told = _lag_s(view), key.raised
+    lag_s, told, status = _lag_s(view), key.raised, _trouble(key.kind, view)
     beyond = " beyond its delay" if view.delay_s > 0 else ""
     return Alert(
         kind=key.kind,
         follower=key.follower,
         source=key.source,
-        status=_trouble(key.kind, view),
+        status=status,
         before=told.status if told is not None else (key.calm or _calm_word(key.kind)),
         at_us=at_us,
         since_us=told.since_us if told is not None else key.turned_us,
@@ -174,6 +181,7 @@ def _raise(key: KeyState, view: FollowerView | None, at_us: int) -> Alert:
         stage=view.stage,
         likely=view.likely,
         lag_s=lag_s,
+        statuses=(*(each for each in _statuses(told) if each != status), status),
     )
 
 
@@ -190,7 +198,15 @@ def _recover(key: KeyState, raised: Alert, view: FollowerView | None, at_us: int
         reason=view.reason if view is not None else "the follower was removed",
         stage=view.stage if view is not None else "",
         lag_s=_lag_s(view),
+        statuses=_statuses(raised),
+        until_us=key.turned_us,
     )
+
+
+def _statuses(told: Alert | None) -> tuple[str, ...]:
+    if told is None:
+        return ()
+    return told.statuses or (told.status,)  # a monitor of an older version told it
 
 
 def _calm_word(kind: str) -> str:

@@ -119,6 +119,10 @@ class Alert(msgspec.Struct, frozen=True):
     stage: str = ""
     likely: str = ""
     lag_s: float = 0.0
+    statuses: tuple[str, ...] = ()
+    """All that the trouble was told to be so far, each once, in the order in which each was told last."""
+    until_us: int = 0
+    """Of a recovery: since when it is calm."""
 
 
 class ProblemView(msgspec.Struct, frozen=True):

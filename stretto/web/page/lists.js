@@ -106,6 +106,12 @@ function setBar(node, name, part, words) {
   setText(figures, words);
 }
 
+// Of a trouble that is over: what it was, one after the other, and for how long in all.
+function wholeTrouble({ statuses, before, at_us: at, since_us: since, until_us: until }) {
+  const told = (statuses.length > 0 ? statuses : [before]).map((each) => each.replace("_", " "));
+  return `${told.join(", then ")}, ${duration(((until || at) - since) / 1e6)} in all`;
+}
+
 function showAlerts(view) {
   setHidden(byId("no-alerts"), view.alerts.length > 0);
   each(
@@ -120,11 +126,9 @@ function showAlerts(view) {
       const [head, reason, likely] = node.children;
       const look = alert.recovered ? "OK" : alert.kind === "budget" ? "WARNING" : alert.status;
       const what = alert.kind === "budget" ? `lag budget ${alert.status}` : alert.status.replace("_", " ");
-      setText(head.firstChild, alert.recovered ? `✓ over: ${alert.follower}` : `${SIGN[look] ?? "?"} ${alert.follower}: ${what}`);
+      setText(head.firstChild, alert.recovered ? `✓ over: ${alert.follower}${alert.kind === "budget" ? ": lag budget" : ""}` : `${SIGN[look] ?? "?"} ${alert.follower}: ${what}`);
       setAttribute(head.firstChild, "class", `word s-${look}`);
-      const lasted = duration((alert.at_us - alert.since_us) / 1e6);
-      const was = alert.kind === "budget" ? "its budget" : alert.before.replace("_", " ");
-      if (alert.recovered) setTime(head.lastChild, alert.at_us, (us) => `${moment(us)}, after ${lasted} of ${was}`);
+      if (alert.recovered) setTime(head.lastChild, alert.at_us, (us) => `${moment(us)}; it was ${wholeTrouble(alert)}`);
       else setTime(head.lastChild, alert.since_us, (us) => `since ${moment(us)}`);
       setText(reason, alert.reason);
       setWords(likely, alert.likely ? `Likely: ${alert.likely}` : "");

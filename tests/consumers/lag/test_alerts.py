@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stretto_consumers.lag.alerts import Alerts, AlertsState
+from stretto_consumers.lag.alerts import Alerts, AlertsState, KeyState, whole
 from stretto_schemas.lag.stages import StageLag
 from stretto_schemas.lag.verdict import STATUSES, TROUBLE
 from stretto_schemas.lag.view import Alert, FollowerView, PipelineView, SourceView
@@ -68,6 +68,7 @@ def test_trouble_that_lasts_is_told_once_with_its_reason_and_since_when() -> Non
             stage="apply",
             likely="a lock",
             lag_s=7.5,
+            statuses=("STALLED",),
         )
     ]
 
@@ -78,6 +79,36 @@ def test_each_status_that_lasts_is_told_with_the_one_before_and_when_the_trouble
     assert {each.since_us for each in made} == {BEGIN_US + 2_000_000}
     assert [each.at_us - BEGIN_US for each in made] == [5_000_000, 13_000_000, 29_000_000]
     assert [each.reason for each in made] == [f"a reason to be {each.status}" for each in made]
+
+
+def test_a_recovery_tells_the_whole_trouble_and_no_calm_of_it() -> None:
+    alerts = Alerts(AFTER_S)
+    turns = ["OK"] * 2 + ["WARNING"] * 4 + ["STALLED"] * 4 + ["WARNING"] * 4 + ["STOPPED"] * 4 + ["CATCHING_UP"] * 2
+    made = run(alerts, [*turns, *["OK"] * 4])
+    assert [each.statuses for each in made] == [
+        ("WARNING",),
+        ("WARNING", "STALLED"),
+        ("STALLED", "WARNING"),
+        ("STALLED", "WARNING", "STOPPED"),
+        ("STALLED", "WARNING", "STOPPED"),
+    ]
+    recovery = made[-1]
+    assert recovery.recovered
+    assert (recovery.since_us - BEGIN_US, recovery.until_us - BEGIN_US) == (2_000_000, 20_000_000)
+    assert whole(recovery) == "STALLED, then WARNING, then STOPPED, 18 s in all"
+    [again] = run(alerts, ["REWOUND"] * 4, begin=50.0)
+    assert again.statuses == ("REWOUND",), "another trouble"
+
+
+def test_what_a_monitor_told_that_knew_of_the_last_status_only_is_gone_on_from() -> None:
+    turns = ["STOPPED"] * 4 + ["OK"] * 4
+    old = Alert(
+        "status", "reports", "shop", "STALLED", "WARNING", BEGIN_US - 5_000_000, BEGIN_US - 9_000_000, False, ""
+    )
+    [stopped, recovery] = run(Alerts(AFTER_S, AlertsState([KeyState("reports", "shop", "status", old)])), turns)
+    assert stopped.statuses == recovery.statuses == ("STALLED", "STOPPED")
+    short = msgspec.structs.replace(old, status="OK", before="STALLED", recovered=True)
+    assert whole(short) == "STALLED, 4.0 s in all"
 
 
 def test_the_status_before_a_trouble_is_the_one_that_was_seen() -> None:
@@ -241,7 +272,13 @@ def test_a_key_tells_trouble_its_changes_and_its_end_and_each_has_lasted(
             if not before.recovered:
                 assert each.before == before.status
                 assert each.since_us == before.since_us
+                assert set(each.statuses) == {*before.statuses, *(() if each.recovered else (each.status,))}
                 assert lasted_s(seen, each, lambda view_, each=each: seen_as(view_, each)) >= AFTER_S  # type: ignore[misc]
+        for each in told:
+            last = each.before if each.recovered else each.status
+            assert each.statuses[-1] == last
+            assert len(set(each.statuses)) == len(each.statuses)
+            assert (each.since_us < each.until_us <= each.at_us) if each.recovered else each.until_us == 0
         for first in [each for before, each in pairwise([None, *told]) if before is None or before.recovered]:
             assert first is not None
             assert first.before in ("OK", "CATCHING_UP", "kept")

@@ -177,7 +177,9 @@ def told(now_us: int) -> list[Alert]:
         Alert("status", "reporting", "shop", "STOPPED", "OK", now_us - 4 * minute_us, now_us - 4 * minute_us, False,
               "it is paused", "log", "it was paused (month end); `stretto follower resume` lets it go on", 3.0),
         Alert("status", "warehouse", "shop", "OK", "WARNING", now_us - 31 * minute_us, now_us - 43 * minute_us, True,
-              "0.4 s behind", "", "", 0.4),
+              "0.4 s behind", "", "", 0.4, ("STALLED", "WARNING"), now_us - 32 * minute_us),
+        Alert("budget", "warehouse", "shop", "kept", "exceeded", now_us - 33 * minute_us, now_us - 42 * minute_us, True,
+              "0.4 s behind", "", "", 0.4, ("exceeded",), now_us - 34 * minute_us),
     ]  # fmt: skip
     return sorted(alerts, key=lambda alert: (alert.recovered, -alert.at_us))
 

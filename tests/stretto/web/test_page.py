@@ -115,6 +115,12 @@ def test_problems_slots_copies_and_alerts_are_listed(page: Page) -> None:
             "■ warehouse: STALLED",
             "✕ reporting: STOPPED",
             "✓ over: warehouse",
+            "✓ over: warehouse: lag budget",
+        ]
+        over = page.locator("#alert-list li.over time").all_inner_texts()
+        assert [text.partition("; ")[2] for text in over] == [
+            "it was STALLED, then WARNING, 11 min in all",
+            "it was exceeded, 8 min in all",
         ]
         server.show(pipeline([follower("calm")]))
         expect(page.locator("#problems")).to_be_hidden()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from stretto_connectors.prometheus import counter
-from stretto_consumers.lag.alerts import Alerts
+from stretto_consumers.lag.alerts import Alerts, whole
 from stretto_consumers.lag.history import History
 from stretto_consumers.lag.hooks import Hooks
 from stretto_consumers.lag.look import problem_view
@@ -181,5 +181,6 @@ class Looks:
 
 def sentence(alert: Alert) -> str:
     """For the log."""
-    what = f"follower {alert.follower} of {alert.source}: {alert.status} (was {alert.before}): {alert.reason}"
+    was = whole(alert) if alert.recovered else alert.before
+    what = f"follower {alert.follower} of {alert.source}: {alert.status} (was {was}): {alert.reason}"
     return f"{what}; {alert.likely}" if alert.likely else what
