@@ -132,7 +132,8 @@ def test_a_broker_that_is_slow_is_read_whole_also_while_others_write(beaten: Pip
 def test_a_source_that_is_slow_is_waited_for_while_it_says_something(beaten: Pipeline) -> None:
     source = beaten.settings.source
     with proxy_to(beaten.leader.port) as proxy:
-        proxy.delay_s = 0.33  # three messages of the login with their answers, then two questions: more than is patience
+        # Three messages of the login with their answers, then two questions: more than is patience.
+        proxy.delay_s = 0.33
         dsn = f"{beaten.leader.dsn} port={proxy.port}"
         slow = source.model_copy(update={"dsn": type(source.dsn)(dsn)})
         with Observer(beaten.settings.model_copy(update={"source": slow})) as observer:
