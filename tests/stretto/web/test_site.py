@@ -141,6 +141,7 @@ def test_the_past_hour_of_one_follower_is_told(server: Made) -> None:
             ("warehouse", "status", False),
             ("reporting", "status", False),
             ("warehouse", "status", True),
+            ("warehouse", "budget", True),
         ]
     assert get(server, "/history?follower=nobody&source=shop")[2] == "[]"
     for query in ("", "?follower=a", "?follower=a&source=b&since=1"):
