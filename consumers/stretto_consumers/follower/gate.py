@@ -3,7 +3,8 @@
 The rules, numbered as in the code:
 
 1. Paused: no batch is begun. The one that is being applied is committed first.
-2. A transaction is shown no earlier than its commit plus the delay, by what the source's clock shows at least.
+2. A transaction is shown no earlier than its commit plus the delay, by what the source's clock shows at least. While
+   nothing is known of that clock, none is shown.
 3. The delay in `stretto.control` wins over `apply_delay_s` of the settings.
 """
 
@@ -27,9 +28,9 @@ class Gate:
         self,
         read: Callable[[], Control] = lambda: NOTHING_WANTED,
         setting_delay_s: float = 0.0,
-        source_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        source_us: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`read` gives what is wanted, `source_us` what the source's clock shows at least, microseconds since 1970."""
+        """`read` gives what is wanted; `source_us` what the source's clock shows at least, in microseconds; 0: not known."""
         self._read = read
         self._setting_delay_s = setting_delay_s
         self._source_us = source_us

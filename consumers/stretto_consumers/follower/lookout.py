@@ -1,7 +1,9 @@
-"""Finding out what holds a follower up while it waits itself: a thread that asks, and only when something is late.
+"""What a follower must ask to know where it is: a thread of its own, which asks only when an answer is wanted.
 
 1. A heartbeat is overdue: does the log have more than was read? If not, what is late has not reached Kafka.
-2. One statement takes long: does somebody hold a lock that it waits for?
+2. A delay is wanted and the broker's clock is not known: what did the source's clock show at the log's newest frontier?
+   The one that was read last says less: reading is put off while much waits, and what waits may be hours old.
+3. One statement takes long: does somebody hold a lock that it waits for?
 """
 
 from __future__ import annotations
@@ -62,8 +64,10 @@ class Lookout:
 
     def _look_at_log(self) -> None:
         progress, settings = self._progress, self._settings
-        if not progress.overdue or self._accounting.waiting[1]:
+        overdue = progress.overdue and not self._accounting.waiting[1]
+        if not overdue:
             progress.log_is_empty = False  # or nobody asks: what waits is in the log
+        if not overdue and not progress.asks_log_clock:
             return
         if time.monotonic() - self._asked_at < ASK_LOG_EVERY_S:
             return
@@ -72,8 +76,10 @@ class Lookout:
         try:
             newest = self._accounting.newest
             found = find_frontier(settings.kafka, names.transactions_topic(settings.prefix, settings.source.name))
+            if found is not None and found[0].clock_us:
+                progress.log_clock.message(found[0].clock_us, time.monotonic_ns() // 1000)
             have = newest.sequence if newest is not None else self._accounting.position.sequence
-            empty = found is not None and found[0].sequence <= have
+            empty = overdue and found is not None and found[0].sequence <= have
         finally:
             if not self._stop.is_set():
                 progress.log_is_empty = empty

@@ -100,6 +100,8 @@ class Progress:
         """The broker's clock minus our monotonic one."""
         self.source_clock = OneWayOffset()
         """The source's clock minus the broker's."""
+        self.log_clock = OneWayOffset()
+        """The source's clock minus our monotonic one, by the log's newest frontiers; asked for when `asks_log_clock`."""
         self.log_is_empty = False
         """True when a heartbeat is overdue and the broker has said that the log has nothing more."""
         self.blocked_by = ""
@@ -228,11 +230,24 @@ class Progress:
 
     @property
     def source_at_least_us(self) -> int:
-        """The source's clock shows this or more by now; ours where that is not known."""
+        """The source's clock shows this or more by now; 0 while nothing is known. This process's wall clock has no say.
+
+        Without the broker's clock: what the log's newest frontier says, and the time that went by since it came here.
+        """
+        least_us = self._by_broker_us()
+        if least_us is None:  # not the larger of both: nobody goes on asking the log, and an old answer drifts
+            least_us = self.log_clock.us
+        return 0 if least_us is None else time.monotonic_ns() // 1000 + least_us
+
+    @property
+    def asks_log_clock(self) -> bool:
+        """True while a delay is wanted and only the log can tell what the source's clock shows."""
+        return self.delay_s > 0 and self._by_broker_us() is None
+
+    def _by_broker_us(self) -> int | None:
+        """The source's clock minus our monotonic one, at least, by way of the broker's; None while that is not known."""
         broker, source = self.broker_clock.least_us, self.source_clock.us
-        if broker is None or source is None:
-            return time.time_ns() // 1000
-        return time.monotonic_ns() // 1000 + broker + source - BROKER_TICK_US
+        return None if broker is None or source is None else broker + source - BROKER_TICK_US
 
     def _source_clock_us(self) -> int | None:
         """By way of the broker's clock, which both have been compared with."""

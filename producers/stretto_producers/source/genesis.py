@@ -18,7 +18,8 @@ from stretto_schemas.settings import Settings
 from stretto_schemas.tables import Table, encode_table, schema_key
 
 LOADING_S: Final = 60.0
-"""Somebody waits at a terminal, and would but give the command again."""
+"""A broker that started together with `init`, as in compose or Kubernetes, has read its log by then. At a terminal one
+would only give the command again."""
 
 
 def make_genesis(

@@ -39,10 +39,10 @@ class ClockOffset:
 
 
 class OneWayOffset:
-    """One foreign clock minus another, from messages that go one way only: the quickest of the last few, as if it took no time.
+    """One foreign clock minus another, from messages one way: by the quickest of the last few, as if it took no time.
 
-    Too small by that message's time, some milliseconds, and never too large. A sender's clock that is set back is believed once `EXCHANGES` messages
-    have come.
+    Too small by the time which that one took. Too large only after the sender's clock was set back, or the receiver's
+    forward, until `EXCHANGES` messages have come since.
     """
 
     def __init__(self) -> None:

@@ -65,7 +65,7 @@ def test_it_reads_as_far_as_its_buffer_allows_and_loses_nothing_of_the_rest(
 
     order = Order()
     order.control = wanted
-    gate = Gate(order)
+    gate = Gate(order, source_us=lambda: now_us)
     gate.look()
     reader = LogReader(settings, Position(source, 7, 500, 5, 500, 0, -1, {(rows, 0): 0}), gate=gate)
     batches: list[Batch] = []
