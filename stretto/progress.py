@@ -34,6 +34,10 @@ class Lines:
         """Print the note, indented."""
         self._say(f"  {text}")
 
+    def waiting(self, text: str) -> None:
+        """Print it as a note."""
+        self.note(text)
+
     def planned(self, tables: Sequence[PlannedTable]) -> None:
         """Nothing: `finished` prints each table."""
 
@@ -73,6 +77,10 @@ class Bars:
     def note(self, text: str) -> None:
         """Print the note above the bars."""
         self._console.print(f"  {text}", highlight=False, markup=False)
+
+    def waiting(self, text: str) -> None:
+        """Print it as a note."""
+        self.note(text)
 
     def planned(self, tables: Sequence[PlannedTable]) -> None:
         """Draw the bars, largest table first."""

@@ -56,7 +56,7 @@ class FollowerState(msgspec.Struct, omit_defaults=True):
     state: str = "running"
     """running, paused, copying, or waiting: for a server, with the reason in `said`; stopped: it ended cleanly."""
     said: str = ""
-    """In words: the last error, the phase of a copy."""
+    """In words: the last error, the phase of a copy or what it waits for."""
     lag: dict[str, StageLag] = {}
     """Its own stages: log, apply, total."""
     read_lsn: int = 0
@@ -93,6 +93,8 @@ class FollowerState(msgspec.Struct, omit_defaults=True):
     """Tables in copy, largest first, not more than `MOST_TABLES`."""
     added_us: int = 0
     """When its first copy last went on (rows came over, or a step began), by the clock of `published_us`; 0: not told."""
+    waits: bool = False
+    """Its first copy waits for others, and can do nothing meanwhile; for whom, is in `said`."""
     address: str = ""
     """`host:port` of its HTTP server."""
 

@@ -1,4 +1,4 @@
-"""A first copy that stands still, on real servers: who holds it up is told, and that it goes on."""
+"""A first copy that stands still, on real servers: who holds it up, on either server, is told, and that it goes on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.watcher import Watcher
 from stretto_schemas.lag.view import FollowerView
 from tests.fix_add import Adding
+from tests.followers_topic import newest_state
 
 DEADLINE_S = 120.0
 
@@ -35,9 +36,11 @@ def test_a_copy_that_waits_for_a_lock_is_stalled_until_it_goes_on(adding: Adding
 
     with (
         Observer(adding.settings) as observer,
+        psycopg.connect(adding.leader.dsn) as writing,
         psycopg.connect(adding.follower.dsn, application_name="nightly report") as first,
         psycopg.connect(adding.follower.dsn, application_name="morning report") as second,
     ):
+        writing.execute("create table late (id int)")
         first.execute("lock table orders in share mode")
         second.execute("lock table items in share mode")
         watcher = Watcher()
@@ -46,10 +49,19 @@ def test_a_copy_that_waits_for_a_lock_is_stalled_until_it_goes_on(adding: Adding
             seen[:] = watcher.observe(observer.look()).followers
             return [(each.status, words in each.reason) for each in seen] == [(status, True)]
 
+        def waits() -> bool:
+            state = newest_state(adding.settings.kafka, adding.settings.prefix)
+            return state is not None and state.waits
+
         copy = threading.Thread(target=add)
         copy.start()
         try:
-            assert wait_until(lambda: becomes("CATCHING_UP", "0 % of its first copy done"), DEADLINE_S), seen
+            for_whom = "0 % of its first copy done; waiting for the source's open transactions to end ("
+            assert wait_until(lambda: becomes("CATCHING_UP", for_whom), DEADLINE_S), seen
+            assert waits()
+            writing.rollback()
+            assert wait_until(lambda: becomes("CATCHING_UP", "2 tables in copy"), DEADLINE_S), seen
+            assert not waits()
             assert wait_until(lambda: becomes("STALLED", "nothing was added for"), DEADLINE_S), seen
             [stalled] = seen
             holder = (
@@ -62,6 +74,7 @@ def test_a_copy_that_waits_for_a_lock_is_stalled_until_it_goes_on(adding: Adding
             first.rollback()
             assert wait_until(lambda: becomes("CATCHING_UP", "1 table in copy, public.items"), DEADLINE_S), seen
         finally:
+            writing.rollback()
             first.rollback()
             second.rollback()
             copy.join(DEADLINE_S)

@@ -25,6 +25,12 @@ class ProgressSink(Protocol):
     def note(self, text: str) -> None:
         """Something worth telling happened."""
 
+    def waiting(self, text: str) -> None:
+        """Until the next stage begins nothing can be done, for others must end first; the sentence says who.
+
+        May be told again, with newer words.
+        """
+
     def planned(self, tables: Sequence[PlannedTable]) -> None:
         """These tables' rows come next."""
 
@@ -42,6 +48,9 @@ class Silent:
         """Nothing."""
 
     def note(self, text: str) -> None:
+        """Nothing."""
+
+    def waiting(self, text: str) -> None:
         """Nothing."""
 
     def planned(self, tables: Sequence[PlannedTable]) -> None:

@@ -39,6 +39,7 @@ from stretto_consumers.follower.add_progress import PlannedTable, ProgressSink
 from stretto_consumers.follower.copy_rows import copy_rows
 from stretto_consumers.follower.start_position import check_log, start_position
 from stretto_schemas.errors import SettingsError, StrettoError, Unreachable
+from stretto_schemas.lag.words import number
 from stretto_schemas.lsn import format_lsn
 from stretto_schemas.settings import Settings
 
@@ -140,7 +141,6 @@ class _Adding:
 
     def copy(self, chunk_bytes: int) -> None:
         """Steps 3 to 5."""
-        self._progress.stage("Taking a snapshot of the source")
         plan = self._plan = self._take_snapshot()
         snapshot = plan.snapshot
         self._progress.note(
@@ -202,23 +202,26 @@ class _Adding:
     def _take_snapshot(self) -> _Plan:
         settings = self._settings
         for left in reversed(range(SNAPSHOT_TRIES)):
+            self._progress.stage("Taking a snapshot of the source")
             read_at_us = _one(self._source, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
             snapshot = SharedSnapshot.take(
                 settings.source.dsn,
                 settings.source.password,
                 application=fit.ADD,
                 sessions=settings.follower.copy_workers,
-                waiting=lambda writing: self._progress.note(
-                    f"waiting for the source's open transactions to end ({writing} sessions are writing)"
+                waiting=lambda writing: self._progress.waiting(
+                    f"waiting for the source's open transactions to end ({number(writing, 'session')} writing)"
                 ),
             )
             self._stack.callback(snapshot.close)
+            self._progress.stage("Locking the source's tables")
             try:
                 tables = stored_tables(snapshot.sessions[0], settings.source.publication)
                 fit.check_readable(tables, self._source.info.user)
                 snapshot.hold([table.relid for table in tables])
                 schema_too = not fit.tables_already_there(self._follower, tables)
                 if schema_too:
+                    self._progress.stage("Reading the source's schema")
                     source = connection.connection_string(
                         settings.source.dsn, settings.source.password, application=fit.ADD
                     )

@@ -2,7 +2,7 @@
 
 1. The first stage is the check, before which another process may be this follower: nothing is published until the second.
 2. A record when something has changed, at most every `AT_MOST_EVERY_S`, and one every `publish_s` while nothing does.
-3. Each says when the copy last went on, and who holds a lock that it waits for.
+3. Each says when the copy last went on, what it waits for, and who holds a lock that it waits for.
 4. What cannot be published is said once and never ends the copy.
 5. The last record: where the follower stands and that nobody applies yet, or why the copy failed.
 """
@@ -65,6 +65,7 @@ class PublishedCopy:
         self._lock = threading.Lock()
         self._share = CopyShare()
         self._said = ""
+        self._waits = False
         self._stages = 0
         self._went_on_at = time.monotonic()
         self._lookout = CopyLookout(settings, self._stands_s)
@@ -80,7 +81,7 @@ class PublishedCopy:
         """Publish the stage's words."""
         self._shown.stage(text)
         with self._lock:
-            self._said, self._stages = text, self._stages + 1
+            self._said, self._waits, self._stages = text, False, self._stages + 1
         if self._stages == 2:
             self._thread.start()  # rule 1
             self._lookout.start()
@@ -89,6 +90,13 @@ class PublishedCopy:
     def note(self, text: str) -> None:
         """Not published."""
         self._shown.note(text)
+
+    def waiting(self, text: str) -> None:
+        """Publish these words in place of the stage's; the copy does not go on by them."""
+        self._shown.waiting(text)
+        with self._lock:
+            self._said, self._waits = text, True
+        self._changed.set()
 
     def planned(self, tables: Sequence[PlannedTable]) -> None:
         """Publish what is to be copied."""
@@ -186,6 +194,7 @@ class PublishedCopy:
                 copied=self._share.share if copied is None else copied,
                 copying=self._share.waiting,
                 added_us=now_us - round(stands_s * 1e6),
+                waits=self._waits and state == "copying",
                 blocked_by=self._lookout.blocked_by if stands_s >= LONG_S else "",
             )
 

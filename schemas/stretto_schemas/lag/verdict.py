@@ -5,8 +5,9 @@ The first rule that holds decides. Numbers are those of the code, of the verdict
 1. STOPPED: it said that it ended.
 2. STOPPED: nothing was heard of it for three times as long as its records are due, at least `SILENT_S`.
 3. STOPPED: it is paused.
-4. STALLED: its first copy is under way and, by its own records, nothing was added to it for `COPY_STALL_S`, although rows are
-   still to come or somebody holds a lock that it waits for. What indexes take they take: nothing is added meanwhile.
+4. STALLED: its first copy is under way and, by its own records, nothing was added to it for `COPY_STALL_S` while tables are
+   in copy, or while it waits for others: for the source's open transactions, or for a lock that somebody holds. Other
+   phases (reading and making the schema, clearing an earlier copy, indexes) take what they take: nothing is added meanwhile.
 5. CATCHING_UP: its first copy is under way.
 6. REWOUND: its place went back while something waits and has not come up to where it was, or it is of an older epoch than
    the log.
@@ -146,9 +147,8 @@ def copy_stands_s(state: FollowerState) -> float:
     """Rule 4: for so long nothing was added to its first copy; 0 when it goes on, or nobody can tell."""
     if state.state != "copying" or not state.added_us:
         return 0.0
-    rows_are_there = not state.copying and bool(state.copied)
     stands_s = max(0, state.published_us - state.added_us) / 1e6
-    return stands_s if stands_s >= COPY_STALL_S and (state.blocked_by or not rows_are_there) else 0.0
+    return stands_s if stands_s >= COPY_STALL_S and (state.copying or state.waits or state.blocked_by) else 0.0
 
 
 def _copying(state: FollowerState, trend: Trend, stages: Mapping[str, StageLag | None]) -> Verdict | None:

@@ -111,7 +111,7 @@ def test_a_transaction_open_when_the_copy_begins_is_waited_for_and_is_in_it(read
     waiting = threading.Event()
 
     class Told(Silent):
-        def note(self, text: str) -> None:
+        def waiting(self, text: str) -> None:
             if "waiting for the source's open transactions" in text:
                 waiting.set()
 

@@ -57,7 +57,7 @@ def capture(**more: Any) -> CaptureFacts:
         (
             3,
             "its first copy stands still (5 tables); see in pg_stat_activity of source and follower what its sessions wait for",
-            {"follower": state(state="copying", said="5 tables", published_us=10**8, added_us=10**7)},
+            {"follower": state(state="copying", said="5 tables", waits=True, published_us=10**8, added_us=10**7)},
         ),
         (
             7,

@@ -118,11 +118,18 @@ def test_a_first_copy_that_stands_still_is_stalled_and_says_at_what_since_when_a
     assert blocked.reason == (
         f"{verdict.reason}; a lock on the follower is held by pid 14267 (psql, idle in transaction, transaction open for 50 s)"
     )
-    waiting = judged_copy(copying(42.0, copied=0.0, copying=[], said="Taking a snapshot of the source"))
+    for_whom = "waiting for the source's open transactions to end (2 sessions writing)"
+    waiting = judged_copy(copying(42.0, copied=0.0, copying=[], said=for_whom, waits=True))
     assert (waiting.status, waiting.rule) == ("STALLED", 4)
-    assert waiting.reason == (
-        "0 % of its first copy done, and nothing was added for 42 s; Taking a snapshot of the source"
-    )
+    assert waiting.reason == f"0 % of its first copy done, and nothing was added for 42 s; {for_whom}"
+
+
+@pytest.mark.parametrize("copied", [0.0, None, 0.99])
+@pytest.mark.parametrize("phase", ["Clearing the earlier copy", "Reading the source's schema", "Making the schema"])
+def test_a_phase_that_works_without_rows_is_catching_up_however_long_it_takes(phase: str, copied: float | None) -> None:
+    verdict = judged_copy(copying(7200.0, copied=copied, copying=[], said=phase))
+    assert (verdict.status, verdict.rule) == ("CATCHING_UP", 5)
+    assert verdict.reason.endswith(f"; {phase}")
 
 
 def test_indexes_take_what_they_take_unless_a_lock_holds_them_up() -> None:
@@ -292,6 +299,7 @@ copies = st.builds(
     copied=st.one_of(st.none(), st.floats(0.0, 1.0)),
     copying=st.sampled_from([[], ORDERS]),
     blocked_by=st.sampled_from(["", "pid 9 (psql, active, transaction open for 9 s)"]),
+    waits=st.booleans(),
     said=st.sampled_from(["", "Analyzing"]),
 )
 
@@ -301,8 +309,7 @@ copies = st.builds(
 def test_a_first_copy_is_stalled_exactly_when_its_own_records_say_so(said: FollowerState, heard_s: float) -> None:
     verdict = judged_copy(said, heard_s)
     long = said.published_us - said.added_us >= COPY_STALL_S * SECOND_US
-    more_to_come = bool(said.copying) or not said.copied
-    stalled = long and (more_to_come or bool(said.blocked_by))
+    stalled = long and (bool(said.copying) or said.waits or bool(said.blocked_by))
     assert (verdict.status, verdict.rule) == (("STALLED", 4) if stalled else ("CATCHING_UP", 5))
     assert (said.blocked_by in verdict.reason) == (stalled or not said.blocked_by)
     assert "\n" not in verdict.reason
