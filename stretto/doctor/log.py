@@ -9,7 +9,7 @@ from stretto_connectors.kafka.client import admin
 from stretto_connectors.kafka.existing import Cluster, broker_config, read_cluster, topic_configs
 from stretto_connectors.kafka.reader import find_frontier
 from stretto_connectors.kafka.topics import partition_counts
-from stretto_connectors.kafka.writer import LogWriter
+from stretto_connectors.kafka.writer import LOADING_S, LogWriter
 from stretto_connectors.postgres.slot import Slot
 from stretto_producers.source.state import SourceTopics, captured_topics, source_topics
 from stretto_schemas import names
@@ -116,7 +116,7 @@ class LogChecks:
         transactional_id = names.transactional_id(self._settings.prefix, f"{THROWAWAY}.check")
         writer = LogWriter(self._kafka, transactional_id, THROWAWAY_S)
         try:
-            writer.init(REACH_S)
+            writer.init(REACH_S, loading_s=LOADING_S)
         finally:
             writer.close()
         own = names.transactional_id(self._settings.prefix, self._settings.source.name)

@@ -49,12 +49,12 @@ def is_reported(observer: Observer, beats: Beats, stage: str) -> None:
 
 
 def is_over(observer: Observer, beats: Beats) -> None:
-    """With nothing in the way a look says what is true: next to nothing."""
+    """With nothing in the way a look says what is true: what was injected is gone."""
 
     def quick() -> bool:
         seen = observer.look()
         total_s, true = seconds(stages(seen))["total"], beats.truth(seen.now_us)
-        return true.begun and total_s < 0.5 and close_to(total_s, true.lag_s, true.most_s)
+        return true.begun and total_s < INJECTED_S / 2 and close_to(total_s, true.lag_s, true.most_s)
 
     assert wait_until(quick, 60.0)
 

@@ -40,6 +40,9 @@ TOPICS_NAMED = 3
 """Of the topics that a refused transaction was to write to."""
 
 
+LOADING_S: Final = 60.0
+"""For commands that end when a broker refuses: whoever gave one, or a job that runs it, would but give it again."""
+
 _LOADING: Final = {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
 
 

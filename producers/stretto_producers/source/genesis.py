@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.reader import end_offsets
-from stretto_connectors.kafka.writer import LogWriter
+from stretto_connectors.kafka.writer import LOADING_S, LogWriter
 from stretto_connectors.postgres.publication import read_published
 from stretto_connectors.postgres.replication import ReplicationConnection
 from stretto_schemas import names
 from stretto_schemas.frontier import Frontier, Open, PartitionOffset, encode_record
 from stretto_schemas.settings import Settings
 from stretto_schemas.tables import Table, encode_table, schema_key
-
-LOADING_S: Final = 60.0
-"""A broker that started together with `init`, as in compose or Kubernetes, has read its log by then. At a terminal one
-would only give the command again."""
 
 
 def make_genesis(

@@ -43,17 +43,25 @@ class Loading:
         self._asked: dict[bytes, int] = {}
 
     def alter(self, data: bytes, to_server: bool) -> bytes:
-        """https://kafka.apache.org/protocol#The_Messages_InitProducerId: requests and answers are single chunks."""
+        """https://kafka.apache.org/protocol#The_Messages_InitProducerId. A chunk has one or more whole messages, small as they are."""
+        altered = b""
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            altered += self._message(data[:end], to_server)
+            data = data[end:]
+        return altered
+
+    def _message(self, message: bytes, to_server: bool) -> bytes:
         if to_server:
-            if int.from_bytes(data[4:6], "big") == self.INIT_PRODUCER_ID:
-                self._asked[data[8:12]] = int.from_bytes(data[6:8], "big")
-            return data
-        version = self._asked.pop(data[4:8], None)
+            if int.from_bytes(message[4:6], "big") == self.INIT_PRODUCER_ID:
+                self._asked[message[8:12]] = int.from_bytes(message[6:8], "big")
+            return message
+        version = self._asked.pop(message[4:8], None)
         if version is None or not self.left:
-            return data
+            return message
         self.left -= 1
         error_at = 8 + (version >= 2) + 4  # after the tagged fields of a newer header, and throttle_time_ms
-        return data[:error_at] + self.LOAD_IN_PROGRESS.to_bytes(2, "big") + data[error_at + 2 :]
+        return message[:error_at] + self.LOAD_IN_PROGRESS.to_bytes(2, "big") + message[error_at + 2 :]
 
 
 @pytest.mark.parametrize("loading_s", [0.0, 30.0])
