@@ -74,7 +74,7 @@ class Tail:
     @property
     def was_at_end(self) -> bool:
         """What was there when it was begun is read."""
-        return {self._topic, self._followers_topic} <= self._at_end
+        return self._topics.caught_up(self._topic) and self._topics.caught_up(self._followers_topic)
 
     def read(self, timeout_s: float) -> None:
         """Read what is there by now, for up to `timeout_s` while the broker answers.
