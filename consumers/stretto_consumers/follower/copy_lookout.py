@@ -56,6 +56,7 @@ class CopyLookout:
                     self.blocked_by = blockers(conn, sessions(conn, *self._names))
                 except (StrettoError, psycopg.Error) as error:
                     log.debug("nothing found out: %s", error)
+                    self.blocked_by = ""  # who held it may be gone
                     if conn is not None:
                         conn.close()
                     conn = None
