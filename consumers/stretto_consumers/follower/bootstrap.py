@@ -74,12 +74,12 @@ def add_follower(
 
 def follows(settings: Settings) -> bool:
     """True when the follower's database has a position for the source: it was copied, whole. Raises as `add_follower`."""
-    follower = settings.follower
+    follower, source = settings.follower, settings.source.name
     with (
         _explained(),
-        connection.connect(follower.dsn, follower.password, application=fit.ADD) as conn,
+        connection.connect(follower.dsn, follower.password, application=fit.first_session_name(source)) as conn,
     ):
-        return read_position(conn, settings.source.name) is not None
+        return read_position(conn, source) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ class _Adding:
         self._script = folder / "script.sql"
         progress.stage("Checking the log, the source and the follower")
         check_log(settings)
-        self._source = self._on_source(fit.ADD)
-        self._follower = self._on_follower(fit.ADD)
+        self._source = self._on_source(fit.first_session_name(self._name))
+        self._follower = self._on_follower(fit.first_session_name(self._name))
         self._tools: Tools = find_tools(_major(self._source), pg_bin)
         self._plan: _Plan | None = None
 
@@ -207,7 +207,7 @@ class _Adding:
             snapshot = SharedSnapshot.take(
                 settings.source.dsn,
                 settings.source.password,
-                application=fit.ADD,
+                application=fit.first_session_name(self._name),
                 sessions=settings.follower.copy_workers,
                 waiting=lambda writing: self._progress.waiting(
                     f"waiting for the source's open transactions to end ({number(writing, 'session')} writing)"
@@ -223,7 +223,7 @@ class _Adding:
                 if schema_too:
                     self._progress.stage("Reading the source's schema")
                     source = connection.connection_string(
-                        settings.source.dsn, settings.source.password, application=fit.ADD
+                        settings.source.dsn, settings.source.password, application=fit.first_session_name(self._name)
                     )
                     dump.dump_schema(self._tools, source, snapshot.name, self._archive, lock_timeout_ms=LOCK_TIMEOUT_MS)
             except (SnapshotDisturbed, dump.LockNotGranted) as disturbed:

@@ -11,7 +11,7 @@ import psycopg
 
 from stretto_connectors.postgres.blocking import blockers, sessions
 from stretto_connectors.postgres.connection import Connection, connect
-from stretto_consumers.follower.fit import ADD, session_name
+from stretto_consumers.follower.fit import first_session_name, session_name
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.settings import Settings
 
@@ -30,7 +30,8 @@ class CopyLookout:
         self.blocked_by = ""
         """Who holds the lock, in words; empty: nobody."""
         self._settings = settings
-        self._names = ADD, session_name(settings.source.name)
+        source = settings.source.name
+        self._names = first_session_name(source), session_name(source)
         self._stands_s = stands_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="copy-lookout", daemon=True)
@@ -55,6 +56,7 @@ class CopyLookout:
                     self.blocked_by = blockers(conn, sessions(conn, *self._names))
                 except (StrettoError, psycopg.Error) as error:
                     log.debug("nothing found out: %s", error)
+                    self.blocked_by = ""  # who held it may be gone
                     if conn is not None:
                         conn.close()
                     conn = None

@@ -24,7 +24,7 @@ from stretto_connectors.postgres.connection import connect
 from stretto_consumers.follower.add_progress import PlannedTable, ProgressSink
 from stretto_consumers.follower.copy_lookout import LONG_S, CopyLookout
 from stretto_consumers.follower.copy_share import CopyShare
-from stretto_consumers.follower.fit import ADD
+from stretto_consumers.follower.fit import first_session_name
 from stretto_schemas import names
 from stretto_schemas.errors import StrettoError
 from stretto_schemas.follower_state import FollowerState, encode_state, state_key
@@ -200,12 +200,12 @@ class PublishedCopy:
 
     def _position(self) -> Position:
         """Where the follower stands now; it was written just before."""
-        follower = self._settings.follower
+        follower, source = self._settings.follower, self._settings.source.name
         with (
             suppress(StrettoError, psycopg.Error),
-            connect(follower.dsn, follower.password, application=ADD) as conn,
+            connect(follower.dsn, follower.password, application=first_session_name(source)) as conn,
         ):
-            return read_position(conn, self._settings.source.name) or NOWHERE
+            return read_position(conn, source) or NOWHERE
         return NOWHERE
 
     def _publish(self, state: FollowerState) -> None:

@@ -50,8 +50,13 @@ def become_the_only_one(conn: Connection, source: str) -> None:
         time.sleep(0.05)
 
 
-ADD: Final = "stretto follower add"
-"""`application_name` of a copy's first session on either server, which outlives the others."""
+def first_session_name(source: str) -> str:
+    """`application_name` of the sessions of a copy of this source that are not ended by the next one.
+
+    On the follower it is the one that outlives the others. Of several sources that are copied into one database, each has
+    its own.
+    """
+    return f"stretto follower add {source}"
 
 
 def session_name(source: str) -> str:

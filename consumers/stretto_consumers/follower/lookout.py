@@ -56,9 +56,13 @@ class Lookout:
         while not self._stop.wait(LOOK_S):
             try:
                 self._look_at_log()
+            except StrettoError as error:
+                log.debug("nothing found out about the log: %s", error)
+            try:
                 self._look_at_locks()
             except (StrettoError, psycopg.Error) as error:
-                log.debug("nothing found out: %s", error)
+                log.debug("nothing found out about locks: %s", error)
+                self._progress.blocked_by = ""  # who held it may be gone
                 self._drop()
         self._drop()
 
