@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -27,7 +29,7 @@ Session = psycopg.Connection[tuple[object, ...]]
 
 
 def settings_of(source: str, dsn: str) -> Settings:
-    """Of a pipeline whose log does not answer, which is no reason not to ask about locks."""
+    """Of a pipeline whose log nobody asks: no heartbeat of it is overdue."""
     return load(
         None,
         {
@@ -35,6 +37,7 @@ def settings_of(source: str, dsn: str) -> Settings:
             "STRETTO_SOURCE__DSN": "host=unused",
             "STRETTO_FOLLOWER__DSN": dsn,
             "STRETTO_KAFKA__BOOTSTRAP": f"{HOST}:1",
+            "STRETTO_CAPTURE__HEARTBEAT_S": "60",
         },
     )
 
@@ -114,8 +117,10 @@ def test_nobody_is_named_any_more_when_the_server_cannot_be_asked(follower_db: D
         if of_a_copy:
             lookout = told = CopyLookout(settings, standing)
         else:
-            nothing_read = Accounting(NOWHERE, Budget(1, None), frozenset(), lambda *_: None)
-            lookout, told = Lookout(settings, progress, nothing_read, own.info.backend_pid), progress
+            begun = msgspec.structs.replace(NOWHERE, commit_ts_us=time.time_ns() // 1000)
+            accounting = Accounting(begun, Budget(1, None), frozenset(), lambda *_: None)
+            progress.opened(begun, accounting)
+            lookout, told = Lookout(settings, progress, accounting, own.info.backend_pid), progress
         report.execute("lock table orders")
         with waiting_for(own, "orders", report), progress.work.on("public.orders"), looking(lookout):
             holder = f"pid {report.info.backend_pid} (nightly report"
