@@ -27,6 +27,8 @@ from stretto.embedded.processes import wait_until
 from stretto.testing import logs
 from stretto.testing.kafka import INSIDE, KafkaContainer
 from stretto_connectors.kafka.client import admin
+from stretto_connectors.kafka.existing import await_leaders, delete_topics
+from stretto_connectors.kafka.topics import ensure_topics
 from stretto_schemas.settings import load
 from tests.fix_tls import self_signed
 from tests.pages import block
@@ -155,6 +157,14 @@ class Kafka:
     def topics(self) -> set[str]:
         """All that there are, but for the broker's own."""
         return {name for name in self._admin.list_topics(timeout=ADMIN_S).topics if not name.startswith("__")}
+
+    @contextmanager
+    def another_topic(self, name: str) -> Iterator[None]:
+        """A topic that is there until the block ends."""
+        settings = load(None, self.settings("root")).kafka
+        await_leaders(self._admin, settings, ensure_topics(self._admin, settings, [name], partitions=1, config={}))
+        yield
+        assert delete_topics(self._admin, settings, [name]) == [name]
 
     def grant(self, script: str) -> list[AclBinding]:
         """Do what lines of kafka-acls.sh say; give the single rights, and make the principals that they name."""

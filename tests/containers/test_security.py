@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka.admin._acl import AclBinding, AclOperation
 
 from stretto.embedded.processes import wait_until
+from stretto_schemas.names import monitor_topics
 from tests.checkout import run_pytest
 from tests.containers.secured import (
     PASSWORD,
@@ -35,6 +36,8 @@ alter table keyless replica identity full;
 insert into item (name) select 'before' from generate_series(1, 20);
 """
 EQUAL_S = 60.0
+RIGHTS = ("In Kafka", "The lag monitor in Kafka", "What sources share, in Kafka")
+"""Where docs/security.md has them."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             conn.execute(TABLES.encode())
         leader.psql(documented("At the source", "sql").replace("'...'", f"'{PASSWORD}'"), "shop")
         follower.psql(documented("At the follower", "sql").replace("'...'", f"'{PASSWORD}'"))
-        rights = documented("In Kafka", "sh") + documented("The lag monitor in Kafka", "sh")
+        rights = "".join(documented(each, "sh") for each in RIGHTS)
         yield Secured(leader, follower, kafka, kafka.grant(rights))
 
 
@@ -93,6 +96,7 @@ def need(principal: str, resource: str, *operations: AclOperation) -> list[Right
 READ, WRITE = AclOperation.READ, AclOperation.WRITE
 CREATE, DELETE = AclOperation.CREATE, AclOperation.DELETE
 LOG, TRANSACTIONS, FOLLOWERS = "stretto.leader.", "stretto.leader.transactions", "stretto.followers"
+ALL_SOURCES, OTHERS = "stretto.", "stretto.second.transactions"
 ALERTS, MONITORS = "stretto.alerts", "stretto-lag-"
 INIT = [
     *need("admin", LOG, CREATE),
@@ -126,8 +130,13 @@ USED = {
     "take off": need("admin", FOLLOWERS, WRITE),
     "monitor": MONITOR,
     "alert": need("lag", ALERTS, WRITE),
-    "destroy": need("admin", LOG, DELETE) + need("admin", FOLLOWERS, DELETE),
-    "destroy what the monitor leaves": need("admin", ALERTS, DELETE) + need("admin", MONITORS, DELETE),
+    "see all sources": need("admin", ALL_SOURCES, AclOperation.DESCRIBE),
+    "destroy": need("admin", LOG, DELETE),
+    "destroy what sources share": [
+        *need("admin", FOLLOWERS, DELETE),
+        *need("admin", ALERTS, DELETE),
+        *need("admin", MONITORS, DELETE),
+    ],
 }
 """What needs each right, in the order in which it is used. One that is nowhere here is one too many in the docs."""
 
@@ -143,13 +152,14 @@ def needed(secured: Secured, step: str) -> list[AclBinding]:
 
 
 @contextmanager
-def without(secured: Secured, right: AclBinding) -> Iterator[None]:
-    """Take a right away until the block ends."""
-    secured.kafka.revoke(right)
+def without(secured: Secured, *rights: AclBinding) -> Iterator[None]:
+    """Take rights away until the block ends."""
+    for right in rights:
+        secured.kafka.revoke(right)
     try:
         yield
     finally:
-        secured.kafka.add(right)
+        secured.kafka.add(*rights)
 
 
 def names(said: str, right: AclBinding) -> bool:
@@ -262,13 +272,19 @@ def test_each_documented_right_is_needed_and_named_where_it_is_lacking(secured: 
         with without(secured, right):
             refused(admin("follower", "remove"), right)
     assert "forgot: follower/leader" in admin.good("follower", "remove")
+    with secured.kafka.another_topic(OTHERS):
+        assert FOLLOWERS not in admin("destroy", **superuser).stdout
+        for right in needed(secured, "see all sources"):
+            with without(secured, right):
+                assert FOLLOWERS in admin("destroy", **superuser).stdout
     for right in needed(secured, "destroy"):
         with without(secured, right):
             refused(admin("destroy", "--yes", "--follower", **superuser), right)
-    for right in needed(secured, "destroy what the monitor leaves"):
-        with without(secured, right):
-            said = admin.good("destroy", "--yes", "--follower", **superuser)
-            assert names(said, right), (right, said)
+    rights = needed(secured, "destroy what sources share")
+    with without(secured, *rights):
+        said = admin.good("destroy", "--yes", "--follower", **superuser)
+        assert all(names(said, right) for right in rights), said
+        assert secured.kafka.topics() == {FOLLOWERS, *monitor_topics("stretto", "lag")}
     admin.good("destroy", "--yes", "--follower", **superuser)
     assert secured.kafka.topics() == set()
 

@@ -2,8 +2,9 @@
 
 1. Fine: at most one point a second of the last hour. Coarse: of each half minute of the last day the point with most lag,
    for a chart must not lose a peak.
-2. Points are kept by the observer's monotonic clock and dated when they are asked for, by its wall clock as of the newest
-   look: when that was set, what was before is where it belongs, and nothing is lost or doubled.
+2. Points are kept by the observer's monotonic clock and dated when they are asked for, by the clock that dates its looks (the
+   broker's for the lag monitor, else the machine's own) as of the newest look: when that was set, what was before is where
+   it belongs, and nothing is lost or doubled.
 3. A point is 32 bytes: 200 followers over a day take about 45 MB, whatever the number of looks.
 """
 
@@ -36,7 +37,7 @@ class History:
         self._series: dict[tuple[str, str], tuple[_Series, _Series]] = {}
 
     def add(self, at: float, at_us: int, points: list[Point]) -> None:
-        """Points of a look at `at` (monotonic, seconds), which the wall clock called `at_us`."""
+        """Points of a look at `at` (monotonic, seconds), which the clock of rule 2 called `at_us`."""
         self._at, self._at_us = at, at_us
         for point in points:
             key = (point.follower, point.source)
@@ -48,7 +49,7 @@ class History:
             del self._series[key]
 
     def since(self, us: int, most: int = MOST_POINTS, *, only: tuple[str, str] | None = None) -> list[Point]:
-        """Points since this time (microseconds since 1970, the observer's wall clock), oldest first.
+        """Points since this time (microseconds since 1970, by the clock of rule 2), oldest first.
 
         Of more than `most` only the one with most lag of every few. `only`: of this follower and source.
         """

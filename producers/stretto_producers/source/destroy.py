@@ -38,11 +38,11 @@ class Remains:
     publication: publications.Publication | None
     topics: tuple[str, ...]
     follower_keys: tuple[bytes, ...]
-    """Of followers in a topic that stays, for another source has followers too."""
+    """Of the source's own followers in the followers topic: they go with it, or are forgotten in it where it stays."""
     shared_topics: tuple[str, ...]
     """Those of the prefix that go, for no other source is there."""
     notes: tuple[str, ...]
-    """What may be there and cannot be seen."""
+    """On what may be there and cannot be seen."""
 
     def lines(self) -> list[str]:
         """One line each, for the operator."""
@@ -78,7 +78,7 @@ def remains(settings: Settings) -> Remains:
         slot=slot,
         publication=publication,
         topics=tuple(topic for topic in belonging if topic in partitions),
-        follower_keys=() if last else tuple(own),
+        follower_keys=tuple(own),
         shared_topics=tuple(shared),
         notes=tuple(notes),
     )
@@ -109,6 +109,9 @@ def _shared(settings: Settings, client: AdminClient, partitions: dict[str, int])
 def destroy(settings: Settings, say: Callable[[str], None]) -> None:
     """Take everything away that `remains` lists; what is gone already is no error. Rows in the source stay.
 
+    So do topics that sources share and that this client may not delete, which is said: the source's own followers are
+    forgotten there.
+
     The slot goes first: from then on the source keeps no WAL for a log that is about to end.
     """
     found = remains(settings)
@@ -138,12 +141,30 @@ def _delete(settings: Settings, client: AdminClient, found: Remains, say: Callab
     schema = names.schema_topic(settings.prefix, settings.source.name)
     rows = [topic for topic in found.topics if topic not in (transactions, schema)]
     own = [topic for topic in (schema, transactions) if topic in found.topics]
-    for topics in (rows, own, found.shared_topics):
+    for topics in (rows, own):
         for topic in delete_topics(client, settings.kafka, topics):
             say(f"deleted: topic {topic}")
-    if found.follower_keys:
-        followers = names.followers_topic(settings.prefix)
+    left, note = _delete_shared(settings, client, found.shared_topics, say)
+    for each in (*found.notes, *note):
+        say(each)
+    followers = names.followers_topic(settings.prefix)
+    if found.follower_keys and (followers in left or followers not in found.shared_topics):
         forget_followers(settings.kafka, followers, list(found.follower_keys), "stretto-destroy")
         say(f"forgot: {len(found.follower_keys)} follower(s) of source {settings.source.name}")
-    for note in found.notes:
-        say(note)
+
+
+def _delete_shared(
+    settings: Settings, client: AdminClient, topics: tuple[str, ...], say: Callable[[str], None]
+) -> tuple[list[str], list[str]]:
+    """Delete each of these topics that this client may delete; give those that stay, and a note on them."""
+    left, why = [], ""
+    for topic in topics:
+        try:
+            deleted = delete_topics(client, settings.kafka, [topic])
+        except SettingsError as error:
+            left.append(topic)
+            why = f"{error.found}; {error.fix}"
+            continue
+        if deleted:
+            say(f"deleted: topic {topic}")
+    return left, [f"left: {', '.join(left)}: {why}"] if left else []

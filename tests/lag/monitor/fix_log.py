@@ -30,6 +30,8 @@ from tests.fix_stack import Database
 
 DEADLINE_S = 30.0
 SOURCE = "leader"
+END = 1 << 50
+"""Beyond the server's own WAL: nothing waits there to be captured."""
 
 
 class Served:
@@ -151,6 +153,13 @@ class WrittenLog:
         told: dict[str, Any] = {"published_us": now_us, "skew_us": 0, "every_s": 30.0, **more}
         state = FollowerState(name, SOURCE, 1, 1, end_lsn, now_us, now_us, rows, rows, **told)
         self.send(self.places.followers, encode_state(state), state_key(name, SOURCE))
+
+    def behind(self, name: str, budget_s: float, *, epoch: int = 1) -> None:
+        """A transaction of a minute ago, which `END` ends, is not visible on this follower."""
+        self.frontier(END - 100, ago_s=70, epoch=epoch)
+        self.frontier(END, ago_s=60, epoch=epoch)
+        self.follower(name, END - 100, 1, budget_s=budget_s)
+        self.flush()
 
     def remove(self, name: str) -> None:
         """A follower's tombstone."""

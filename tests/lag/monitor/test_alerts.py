@@ -12,19 +12,9 @@ from stretto_consumers.lag.monitor.alert_log import AlertLog, alert_key, encode_
 from stretto_consumers.lag.monitor.looks import Looks
 from stretto_consumers.lag.monitor.places import ensure_own
 from stretto_schemas.lag.view import Alert
-from tests.lag.monitor.fix_log import DEADLINE_S, Served, WrittenLog
+from tests.lag.monitor.fix_log import DEADLINE_S, END, Served, WrittenLog
 
 BUDGET_S = 1.0
-END = 1 << 50
-"""Beyond the server's own WAL: nothing waits there to be captured."""
-
-
-def _behind(written: WrittenLog, name: str = "near") -> None:
-    """A transaction of a minute ago is not visible on a follower that wants no more than a second."""
-    written.frontier(END - 100, ago_s=70)
-    written.frontier(END, ago_s=60)
-    written.follower(name, END - 100, 1, budget_s=BUDGET_S)
-    written.flush()
 
 
 def _caught_up(written: WrittenLog, name: str = "near") -> None:
@@ -44,7 +34,7 @@ def _tells(written: WrittenLog, monitor: Served, count: int) -> list[Alert]:
 def test_trouble_and_its_end_are_told_once_each_over_restarts(written: WrittenLog) -> None:
     written.make()
     first = written.monitor().running()
-    _behind(written)
+    written.behind("near", BUDGET_S)
     [alert] = _tells(written, first, 1)
     assert (alert.follower, alert.source, alert.status, alert.recovered) == ("near", "leader", "exceeded", False)
     assert alert.lag_s > BUDGET_S
@@ -70,7 +60,7 @@ def test_of_two_monitors_one_tells_and_the_other_takes_over(written: WrittenLog)
         lambda _: sorted((one.state, other.state)) == ["running", "standby"], "one that tells, one that stands by"
     )
     active, standby = (one, other) if one.state == "running" else (other, one)
-    _behind(written)
+    written.behind("near", BUDGET_S)
     [alert] = _tells(written, active, 1)
     standby.until(lambda it: it.json("/alerts"), "the other's alert on the stand-by")
     assert standby.json("/status")["followers"], "a stand-by looks too"
@@ -91,7 +81,7 @@ def test_a_monitor_that_becomes_stand_by_takes_its_own_alerts_for_told_not_for_n
     looks = Looks(settings, found, Observer(settings), lambda: active[0])
     looks.start()
     try:
-        _behind(written)
+        written.behind("near", BUDGET_S)
         assert wait_until(lambda: len(_of_budget(written)) == 1, DEADLINE_S)
         _caught_up(written)
         assert wait_until(lambda: len(_of_budget(written)) == 2, DEADLINE_S)
@@ -127,7 +117,7 @@ def test_alerts_reach_a_hook(written: WrittenLog, tmp_path: Path) -> None:
     script, taken = tmp_path / "hook.sh", tmp_path / "taken"
     script.write_text(f"cat >> '{taken}'; echo >> '{taken}'\n")
     monitor = written.monitor(hook_command=f"sh '{script}'").running()
-    _behind(written)
+    written.behind("near", BUDGET_S)
     _tells(written, monitor, 1)
     monitor.until(lambda it: it.json("/status")["hooks"][0]["taken"] >= 1, "alert that the hook took")
     assert '"exceeded"' in taken.read_text()

@@ -86,6 +86,12 @@ class AlertLog:
         newest = self._newest | {alert_key(alert): alert for alert in list(self._own)}
         return [alert for alert in newest.values() if not alert.recovered]
 
+    def forget(self) -> None:
+        """Begin anew with all that the topic has: it is another one than before, or none."""
+        self.close()
+        self._newest, self._own = {}, {}
+        self._recent.clear()
+
     def close(self) -> None:
         """Leave."""
         if self._consumer is not None:

@@ -83,6 +83,7 @@ class Looks:
         self._telling = Telling(settings.kafka, found, self.clock)
         self._untold: list[Point] = []
         self._told_points_at = time.monotonic()
+        self._told_is_gone = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="looks", daemon=True)
 
@@ -96,6 +97,10 @@ class Looks:
         self._thread.join(timeout_s)
         self.hooks.close()
         self._telling.close()
+
+    def forget_told(self) -> None:
+        """The topic of alerts is another one, or none: from the next look on only what is told there was told."""
+        self._told_is_gone.set()
 
     @property
     def telling(self) -> bool:
@@ -151,6 +156,11 @@ class Looks:
     def _takes_place(self) -> bool:
         """Whether this monitor tells, now: it begins with what was told before, so nothing is told twice."""
         try:
+            if self._told_is_gone.is_set():
+                self._told_is_gone.clear()
+                self._alerts = None
+                self._telling.forget()
+                self.alert_log.forget()
             active = self._active()
             if not active:
                 self._alerts, self._untold = None, []

@@ -14,11 +14,12 @@ import msgspec
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.client import admin, principal
+from stretto_connectors.kafka.existing import topic_ids
 from stretto_connectors.prometheus import ACTIVE, RESTARTS
 from stretto_consumers.lag.look import Observer
 from stretto_consumers.lag.monitor.looks import Looks, Observing
 from stretto_consumers.lag.monitor.measures import VerdictCollector
-from stretto_consumers.lag.monitor.places import ensure_own, lacking, places
+from stretto_consumers.lag.monitor.places import ensure_own, places
 from stretto_consumers.lag.monitor.recent import skip_what_is_over
 from stretto_consumers.lag.monitor.session import Session
 from stretto_consumers.lag.monitor.tables import Tables
@@ -59,6 +60,9 @@ class Monitor:
         self._session: Session | None = None
         self._told_active = False
         """What the last session knew of whose turn it is."""
+        self._told_lock = threading.Lock()
+        self._alerts_id = ""
+        """Of the topic that says what was told; empty: none was seen yet, or it is gone."""
         self._waits = "starting"
         self._restarts = 0
         self._tables: Tables | None = None
@@ -141,8 +145,9 @@ class Monitor:
         """One session, from its topics to its end."""
         kafka = self._settings.kafka
         client = admin(kafka, "stretto-lag-admin")
-        _require(lacking(client, kafka, self._places.watched, ASKED_S), "not there yet")
+        self._require(self._places.watched, self._ids(client, ASKED_S), "not there yet")
         ensure_own(client, self._settings)
+        self._alerts_id = self._ids(client, ASKED_S).get(self._places.alerts, "")
         skip_what_is_over(client, kafka, self._places, self._looks.clock.ask(kafka, self._places.points))
         self._waits = ""
         session = self._session = Session(self._settings, self._places)
@@ -151,7 +156,7 @@ class Monitor:
         try:
             while not stop.is_set() and not session.ended and self._looks.failure is None:
                 if time.monotonic() > ask_at:
-                    _require(self._gone(client), "gone")
+                    self._see_topics(client)
                     ask_at = time.monotonic() + GONE_S
                 self._tables = session.streams.tables if session.streams is not None else self._tables
                 stop.wait(SEE_S)
@@ -164,20 +169,41 @@ class Monitor:
             RESTARTS.labels(self.name, self._settings.source.name).inc()
             raise explain(session.failure, self._settings)
 
-    def _gone(self, client: AdminClient) -> list[str]:
+    def _see_topics(self, client: AdminClient) -> None:
         """Topics that were deleted, as by `stretto destroy`: a session would stand by for ever. Brokers that are away took none."""
         try:
-            return lacking(client, self._settings.kafka, self._places.all, GONE_ASKED_S)
+            found = self._ids(client, GONE_ASKED_S)
         except StrettoError as error:
             if not error.retryable:
                 raise
-            return []
+            return
+        self._require(self._places.all, found, "gone")
+
+    def _ids(self, client: AdminClient, timeout_s: float) -> dict[str, str]:
+        return topic_ids(client, self._settings.kafka, self._places.all, timeout_s)
+
+    def _require(self, topics: tuple[str, ...], found: dict[str, str], what: str) -> None:
+        """That these topics are there. With a topic of alerts that is gone, or was made anew, goes what was told in it."""
+        alerts_id = found.get(self._places.alerts, "")
+        if self._alerts_id not in ("", alerts_id):
+            with self._told_lock:
+                if not alerts_id:
+                    self._session = None  # it is about to end, and says no more whose turn it is
+                self._told_active = False
+            self._looks.forget_told()
+        self._alerts_id = alerts_id
+        missing = [topic for topic in topics if topic not in found]
+        if missing:
+            raise Unreachable(
+                f"topic {' and '.join(missing)} is {what}", fix="run `stretto init`; this is looked for again"
+            )
 
     def _active(self) -> bool:
-        state = self._state()
-        if state in ("running", "standby"):
-            self._told_active = state == "running"
-        return self._told_active
+        with self._told_lock:
+            state = self._state()
+            if state in ("running", "standby"):
+                self._told_active = state == "running"
+            return self._told_active
 
     def _state(self) -> str:
         session = self._session  # which another thread may end meanwhile
@@ -193,13 +219,6 @@ class Monitor:
         tree = dict(msgspec.to_builtins(view))
         tree["unreadable"] = max(tree["unreadable"], self._unread())
         return tree
-
-
-def _require(missing: list[str], what: str) -> None:
-    if missing:
-        raise Unreachable(
-            f"topic {' and '.join(missing)} is {what}", fix="run `stretto init`; this is looked for again"
-        )
 
 
 def fresh(follower: FollowerView, max_lag_s: float) -> tuple[bool, str]:

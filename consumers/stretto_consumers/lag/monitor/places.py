@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from stretto_connectors.kafka.existing import await_leaders
@@ -14,11 +12,10 @@ from stretto_connectors.kafka.topics import (
     compacted_config,
     ensure_topics,
     rows_config,
-    topic_metadata,
 )
 from stretto_consumers.lag.monitor.tables import KEPT_S
 from stretto_schemas import names
-from stretto_schemas.settings import KafkaSettings, Settings
+from stretto_schemas.settings import Settings
 
 ALERTS_KEPT_DAYS = 7
 """Every alert stays this long; of older ones the newest of each key, from which a monitor knows what was wrong."""
@@ -60,12 +57,6 @@ def places(settings: Settings) -> Places:
         points=names.points_topic(prefix, monitor),
         changelogs={table: names.changelog_topic(prefix, monitor, table) for table in names.MONITOR_TABLES},
     )
-
-
-def lacking(client: AdminClient, kafka: KafkaSettings, topics: Iterable[str], timeout_s: float) -> list[str]:
-    """Those of these topics that are not there. Raises Unreachable, or SettingsError (no right to one of them)."""
-    found = {topic: topic_metadata(client, kafka, topic, timeout_s).error for topic in topics}
-    return [topic for topic, error in found.items() if error and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART]
 
 
 def ensure_own(client: AdminClient, settings: Settings) -> None:

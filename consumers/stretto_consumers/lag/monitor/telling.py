@@ -47,6 +47,10 @@ class Telling:
         """Write an alert."""
         self._write(self._alerts, self._places.alerts, encode_alert(alert), alert_key(alert).encode())
 
+    def forget(self) -> None:
+        """Throw away the alerts that nobody took: the topic that they were for is gone."""
+        drop(self._alerts)
+
     def poll(self) -> None:
         """Learn what became of the records."""
         for producer in (self._points, self._alerts):
