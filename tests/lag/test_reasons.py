@@ -242,5 +242,11 @@ def test_a_follower_that_lets_nobody_in(beaten: Pipeline, processes: Processes, 
     with beating(beaten.leader, beaten.follower):
         watch.flowing()
         with closed(beaten.follower):
-            watch.until(lambda view: "it waits for a server" in view.followers[0].likely and bool(view.problems))
+            watch.until(
+                lambda view: (
+                    "it waits for a server" in view.followers[0].likely
+                    and bool(view.problems)
+                    and any(alert.kind == "budget" for alert in watch.told)
+                )
+            )
         watch.recovered()
