@@ -56,7 +56,7 @@ class Served:
         self._thread.start()
         return self
 
-    def until(self, seen: Callable[[Served], Any], what: str) -> None:
+    def until(self, seen: Callable[[Served], Any], what: str, deadline_s: float = DEADLINE_S) -> None:
         """Wait until the monitor shows it."""
 
         def passed() -> bool:
@@ -64,7 +64,7 @@ class Served:
                 raise self.failure
             return bool(seen(self))
 
-        assert wait_until(passed, DEADLINE_S), f"no {what} within {DEADLINE_S:g} s: {self.get('/status')[1]!r}"
+        assert wait_until(passed, deadline_s), f"no {what} within {deadline_s:g} s: {self.get('/status')[1]!r}"
 
     def running(self) -> Served:
         """Wait until it is the active one."""
